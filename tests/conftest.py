@@ -5,7 +5,7 @@ A test fails, besides its own assertions, when after it
 * a task is still pending, or the loop's exception handler was called,
 * an exception was raised where nobody could see it (``sys.unraisablehook``: finalizers and callbacks),
 * something was not closed: warnings are errors (see pyproject.toml), ResourceWarning included. Reference cycles are
-  collected after coroutine tests only, which are the ones that open things, and without the objects that exist since collection.
+  collected after coroutine tests only, which are the ones that open things, without the objects of the imports.
 
 ``FAIRLEAD_LOOP=uvloop`` runs the coroutine tests on uvloop; ``PYTHONASYNCIODEBUG=1`` turns the loop's debug mode on.
 """

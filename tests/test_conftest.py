@@ -10,9 +10,10 @@ from typing import Any
 
 import pytest
 
-conftest: Any = sys.modules.get("conftest") or sys.modules.get("tests.conftest")
-if conftest is None:  # importlib mode names it by its path
-    conftest = next(module for name, module in sys.modules.items() if name.endswith("conftest") and "run_coroutine_test" in vars(module))
+# importlib mode names modules by their path, so the conftest cannot be imported by a fixed name.
+conftest: Any = next(
+    module for module in list(sys.modules.values()) if callable(getattr(module, "run_coroutine_test", None))
+)
 
 
 def test_a_clean_test_passes_and_really_ran() -> None:

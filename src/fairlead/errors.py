@@ -357,11 +357,11 @@ class ClientSSLError(ClientConnectorError):
     """TLS could not be established."""
 
 
-class ClientConnectorSSLError(ClientSSLError, _SSLError):  # type: ignore[misc]
+class ClientConnectorSSLError(ClientSSLError, _SSLError):
     """The TLS handshake failed."""
 
 
-class ClientConnectorCertificateError(ClientSSLError, _SSLCertVerificationError):  # type: ignore[misc]
+class ClientConnectorCertificateError(ClientSSLError, _SSLCertVerificationError):
     """The peer's certificate was not accepted; ``ssl`` tells whether the URL asked for TLS."""
 
     def __init__(self, connection_key: ConnectionKey, certificate_error: Exception) -> None:
@@ -384,9 +384,7 @@ class ClientConnectorCertificateError(ClientSSLError, _SSLCertVerificationError)
     def __str__(self) -> str:
         """Name the peer and the verification error."""
         reason = self._certificate_error
-        return (
-            f"Cannot connect to host {self.host}:{self.port} ssl:{self.ssl} [{type(reason).__name__}: {reason.args}]"
-        )
+        return f"Cannot connect to host {self.host}:{self.port} ssl:{self.ssl} [{type(reason).__name__}: {reason.args}]"
 
 
 class ServerConnectionError(ClientConnectionError):
@@ -623,8 +621,8 @@ class InvalidHeader(BadHttpMessage):
 class BadStatusLine(BadHttpMessage):
     """A start line is not valid (RFC 9112 sections 3 and 4); ``line`` is what came."""
 
-    def __init__(self, line: str = "", error: str | None = None) -> None:
-        """Record the line; ``error`` replaces the default message."""
+    def __init__(self, line: str | bytes = "", error: str | None = None) -> None:
+        """Record the line as text; ``error`` replaces the default message."""
         if not isinstance(line, str):
             line = repr(line)
         super().__init__(error or f"Bad status line {quoted(line)}")
@@ -635,7 +633,7 @@ class BadStatusLine(BadHttpMessage):
 class BadHttpMethod(BadStatusLine):
     """The method of a request line is not a token (RFC 9110 section 9.1)."""
 
-    def __init__(self, line: str = "", error: str | None = None) -> None:
+    def __init__(self, line: str | bytes = "", error: str | None = None) -> None:
         """Record the line; ``error`` replaces the default message."""
         super().__init__(line, error or f"Bad HTTP method in status line {quoted(line)}")
 
