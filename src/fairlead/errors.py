@@ -151,7 +151,8 @@ def _restore(
     exc = cls.__new__(cls, *args)
     exc.args = args
     exc.__dict__.update(state)
-    if os_fields is not None and isinstance(exc, OSError):
+    if os_fields is not None and isinstance(exc, OSError) and os_fields != (exc.errno, exc.strerror):
+        # Only then: an errno that was set, even to None, changes what str() shows.
         exc.errno, exc.strerror = os_fields
     return exc
 
@@ -635,7 +636,12 @@ class BadHttpMethod(BadStatusLine):
 
     def __init__(self, line: str | bytes = "", error: str | None = None) -> None:
         """Record the line; ``error`` replaces the default message."""
-        super().__init__(line, error or f"Bad HTTP method in status line {quoted(line)}")
+        if error is None:
+            if line[:2] in ("\x16\x03", b"\x16\x03"):  # a TLS record of type handshake (RFC 8446 section 5.1)
+                error = f"TLS ClientHello where an HTTP request was expected (https:// to a plain port?): {quoted(line)}"
+            else:
+                error = f"Bad HTTP method in status line {quoted(line)}"
+        super().__init__(line, error)
 
 
 class InvalidURLError(BadHttpMessage):
