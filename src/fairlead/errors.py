@@ -638,7 +638,7 @@ class BadHttpMethod(BadStatusLine):
         """Record the line; ``error`` replaces the default message."""
         if error is None:
             if line[:2] in ("\x16\x03", b"\x16\x03"):  # a TLS record of type handshake (RFC 8446 section 5.1)
-                error = f"TLS ClientHello where an HTTP request was expected (https:// to a plain port?): {quoted(line)}"
+                error = f"A TLS ClientHello came where an HTTP request was expected: {quoted(line)}"
             else:
                 error = f"Bad HTTP method in status line {quoted(line)}"
         super().__init__(line, error)
