@@ -1,0 +1,56 @@
+# One word for each job, the same by hand and in CI. Every job sets up what it needs in .venv, once for each pyproject.toml.
+#
+#   make demo    a tour of the client against a server on this machine
+#   make test    all tests but the slow ones; ARGS="-k cookies" narrows, LOOP=uvloop runs them on uvloop
+#   make check   ruff and mypy --strict
+#   make bench   what a request costs, next to other clients; ARGS goes to the benchmark
+#   make docs    every code block and link of the documentation
+#   make fuzz    the property tests with new random examples, a hundred times as many
+#   make soak    the slow tests
+#   make clean   remove .venv and what the tools left
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+ARGS ?=
+LOOP ?= asyncio
+
+.DEFAULT_GOAL := test
+.PHONY: demo test check bench docs fuzz soak clean
+
+$(VENV)/.stamp: pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade "pip>=25.1"
+	$(BIN)/python -m pip install --quiet --editable ".[speedups,cli]" --group dev
+	touch $@
+
+# The other clients are no part of the development set-up: some have wheels for few platforms only.
+$(VENV)/.stamp-bench: $(VENV)/.stamp
+	$(BIN)/python -m pip install --quiet --group bench
+	touch $@
+
+demo: $(VENV)/.stamp
+	$(BIN)/python demo/demo.py $(ARGS)
+
+test: $(VENV)/.stamp
+	FAIRLEAD_LOOP=$(LOOP) $(BIN)/python -m pytest -n auto -m "not slow" $(ARGS)
+
+check: $(VENV)/.stamp
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+bench: $(VENV)/.stamp-bench
+	$(BIN)/python -m bench $(ARGS)
+
+docs: $(VENV)/.stamp
+	$(BIN)/python -m pytest -q tests/test_docs.py $(ARGS)
+
+fuzz: $(VENV)/.stamp
+	FAIRLEAD_HYPOTHESIS=fuzz $(BIN)/python -m pytest -n auto -m hypothesis $(ARGS)
+
+soak: $(VENV)/.stamp
+	$(BIN)/python -m pytest -m slow $(ARGS)
+
+clean:
+	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
