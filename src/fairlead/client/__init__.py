@@ -1,0 +1,1 @@
+"""The client: session, requests, responses, connectors and what goes with them."""
