@@ -1,0 +1,1 @@
+"""Connections over asyncio: streams, links, names, sockets, TLS, proxies."""
