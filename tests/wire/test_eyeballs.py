@@ -154,7 +154,12 @@ def test_a_failure_starts_the_next_attempt_at_once() -> None:
 def test_without_a_delay_addresses_are_tried_in_turn() -> None:
     peer = Peer({"::1": (5.0, refused("::1")), "1.1.1.1": (1.0, None)})
     assert run(lambda: peer.race(None)) == "1.1.1.1"
-    assert [entry[:2] for entry in peer.history] == [(0.0, "start"), (5.0, "failed"), (5.0, "start"), (6.0, "connected")]
+    assert [entry[:2] for entry in peer.history] == [
+        (0.0, "start"),
+        (5.0, "failed"),
+        (5.0, "start"),
+        (6.0, "connected"),
+    ]
 
 
 @pytest.mark.parametrize("delay", [0.25, None])
