@@ -71,20 +71,15 @@ class Echo(asyncio.Protocol):
 class Mute(asyncio.Protocol):
     """Accepts and says nothing; knows when the other side left."""
 
-    instances: list[Mute]
-
-    def connection_made(self, transport: Any) -> None:
-        self.transport = transport
-        self.heard = asyncio.get_running_loop().create_future()
-        self.lost = asyncio.get_running_loop().create_future()
-        self.instances.append(self)
+    def __init__(self, heard: asyncio.Event, lost: asyncio.Event) -> None:
+        self.heard = heard
+        self.lost = lost
 
     def data_received(self, data: bytes) -> None:
-        if not self.heard.done():
-            self.heard.set_result(data)
+        self.heard.set()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self.lost.set_result(exc)
+        self.lost.set()
 
 
 class Garbage(asyncio.Protocol):
@@ -106,13 +101,6 @@ async def serving(factory: Any, host: str = LOOPBACK, tls: ssl.SSLContext | None
     finally:
         server.close()
         await server.wait_closed()
-
-
-def mute() -> type[Mute]:
-    class Recorded(Mute):
-        instances: list[Mute] = []
-
-    return Recorded
 
 
 def refusing_address() -> AddrInfoType:
@@ -317,17 +305,15 @@ async def test_tls_starts_inside_an_open_connection(server_tls: ssl.SSLContext, 
 
 
 async def test_tls_that_does_not_start_aborts_the_connection(client_tls: ssl.SSLContext) -> None:
-    loop, peer = asyncio.get_running_loop(), mute()
-    async with serving(peer) as info:
+    loop, heard, lost = asyncio.get_running_loop(), asyncio.Event(), asyncio.Event()
+    async with serving(lambda: Mute(heard, lost)) as info:
         plain, _ = await open_connection(loop, Line, [info], Dialling())
         task = asyncio.create_task(start_tls(loop, plain, Line(), client_tls, server_hostname="peer.example"))
-        while not peer.instances:
-            await asyncio.sleep(0)
-        await peer.instances[0].heard
+        await heard.wait()
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
-        await peer.instances[0].lost
+        await lost.wait()
 
 
 async def test_a_connection_that_closes_during_the_handshake_is_an_error(client_tls: ssl.SSLContext) -> None:
@@ -388,8 +374,9 @@ async def test_cancellation_at_any_turn_closes_all_sockets(
 
 
 async def test_cancellation_during_the_handshake_closes_the_connection(client_tls: ssl.SSLContext) -> None:
-    peer, recorder, phases = mute(), Recorder(), []
-    async with serving(peer) as info:
+    heard, lost, recorder = asyncio.Event(), asyncio.Event(), Recorder()
+    phases: list[str] = []
+    async with serving(lambda: Mute(heard, lost)) as info:
         task = asyncio.create_task(
             open_connection(
                 asyncio.get_running_loop(),
@@ -401,12 +388,10 @@ async def test_cancellation_during_the_handshake_closes_the_connection(client_tl
                 on_phase=phases.append,
             )
         )
-        while not peer.instances:
-            await asyncio.sleep(0)
-        await peer.instances[0].heard
+        await heard.wait()
         assert phases == [dial.PHASE_CONNECT, dial.PHASE_TLS]
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
-        await peer.instances[0].lost
+        await lost.wait()
         assert recorder.all_closed()

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import socket
 import sys
-from collections.abc import Iterator
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -192,7 +191,7 @@ async def test_a_failure_is_not_cached() -> None:
 
 async def test_cached_addresses_take_turns() -> None:
     lookup = lookup_with(FakeResolver("10.0.0.1 10.0.0.2 10.0.0.3"))
-    seen = [[entry["host"] for entry in await lookup.resolve("h", 80)][0] for _ in range(5)]
+    seen = [(await lookup.resolve("h", 80))[0]["host"] for _ in range(5)]
     assert seen == ["10.0.0.1", "10.0.0.2", "10.0.0.3", "10.0.0.1", "10.0.0.2"]
 
 
@@ -292,9 +291,8 @@ async def test_cancellation_at_any_turn_leaves_nothing_behind(tick: int) -> None
 
 
 @pytest.fixture
-def without_aiodns(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def without_aiodns(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "aiodns", None)
-    yield
 
 
 async def test_the_threaded_resolver_reports_numeric_addresses() -> None:

@@ -133,7 +133,7 @@ def test_none_is_the_default() -> None:
 
 @pytest.mark.parametrize("wrong", ["x", 1, 0, b"p" * 32, object])
 def test_other_ssl_arguments_are_refused(wrong: Any) -> None:
-    with pytest.raises(TypeError, match="ssl should be SSLContext, bool, Fingerprint or None, got .* instead"):
+    with pytest.raises(TypeError, match=r"ssl should be SSLContext, bool, Fingerprint or None, got .* instead"):
         check_ssl_argument(wrong)
 
 
@@ -178,7 +178,7 @@ def test_two_answers_to_one_question_are_refused(arguments: Any) -> None:
 
 @pytest.mark.parametrize("length", [16, 20])
 def test_broken_digests_are_refused(length: int) -> None:
-    with pytest.raises(ValueError, match="md5 and sha1 are insecure and not supported. Use sha256."):
+    with pytest.raises(ValueError, match=r"md5 and sha1 are insecure and not supported\. Use sha256\."):
         Fingerprint(b"x" * length)
 
 
