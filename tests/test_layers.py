@@ -31,7 +31,7 @@ LAYERS = {
     "words": "hdrs typedefs keys signals errors",
     "codec": "grammar events fields framing chunked http1 coding mime disposition dates cookies forms multipart urls"
     " challenge",
-    "wire": "clock streams writer exchange link h1_link sockets tls dns eyeballs pool dial proxy",
+    "wire": "clock queues streams writer exchange link h1_link sockets tls dns eyeballs pool dial proxy",
     "message": "facts text payload multipart formdata",
     "client": "tracing auth env cookiejar timeouts redirects request response connector tcp local follow session"
     " middlewares",
