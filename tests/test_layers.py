@@ -31,8 +31,8 @@ LAYERS = {
     "words": "hdrs typedefs keys signals errors",
     "codec": "grammar events fields framing chunked http1 coding mime disposition dates cookies forms multipart urls"
     " challenge",
-    "wire": "clock queues streams writer exchange link h1_link sockets tls dns eyeballs pool dial proxy",
-    "message": "facts text payload multipart formdata",
+    "wire": "clock streams queues writer exchange link h1_link sockets tls dns eyeballs pool dial proxy",
+    "message": "facts text body files payload multipart formdata",
     "client": "tracing auth env cookiejar timeouts redirects request response connector tcp local follow session"
     " middlewares",
     "edges": "testing pytest_plugin cli compat __main__",
@@ -243,7 +243,7 @@ def check_inside(module: Module, imp: Import, target: Module) -> str | None:
     same_room = module.room == target.room and module.rank == target.rank
     if target.rank < module.rank or same_room:
         return None
-    return f"{module.name}:{imp.line} imports {target.name}, which is not below it and not to its left ({target.room})"
+    return f"{module.name}:{imp.line} imports {imp.target}: {target.room} is not below it and not to its left"
 
 
 def check_outside(module: Module, imp: Import) -> str | None:
@@ -301,7 +301,7 @@ def violations(root: Path) -> list[str]:
             f"{module.name}:{line} touches {name}, which is private to another module"
             for line, name in module.foreign_privates
         ]
-    return wrong + list(cycles(graph))
+    return [*dict.fromkeys(wrong), *cycles(graph)]
 
 
 def test_the_package_keeps_the_law() -> None:
@@ -340,7 +340,7 @@ BREAKS: dict[str, tuple[Files, str]] = {
         "imports fairlead.client.auth",
     ),
     "to the right": ({"codec/fields.py": "from .http1 import x", "codec/http1.py": ""}, "imports fairlead.codec.http1"),
-    "the face from below": ({"__init__.py": "", "client/session.py": "import fairlead"}, "imports fairlead,"),
+    "the face from below": ({"__init__.py": "", "client/session.py": "import fairlead"}, "imports fairlead:"),
     "else of TYPE_CHECKING": (
         {
             "keys.py": "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    pass\nelse:\n    from . import errors",
