@@ -175,7 +175,7 @@ def _hash_function(algorithm: str) -> Callable[[bytes], str]:
     except ValueError:
         raise ProtocolError(
             "auth.digest.algorithm",
-            f"Digest auth error: Unsupported hash algorithm: {algorithm[:80]}. "
+            f"Digest auth error: Unsupported hash algorithm: {algorithm[:80].upper()}. "
             f"Supported algorithms: {', '.join(SUPPORTED_ALGORITHMS)}",
         ) from None
 

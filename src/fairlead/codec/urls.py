@@ -88,13 +88,18 @@ def authority_form(url: URL) -> str:
     return f"{url.host_subcomponent}:{url.port}"
 
 
+Origin = tuple[str, str, int | None]
+"""Scheme, host in lower case, and port; the default port is filled in."""
+
+
+def origin_of(url: URL) -> Origin:
+    """Return what decides whether two URLs belong to one server and may share credentials. RFC 9110 section 4.3.1."""
+    return url.scheme, (url.raw_host or "").lower(), url.port
+
+
 def same_origin(one: URL, other: URL) -> bool:
     """Return whether scheme, host and port are the same: what credentials may follow. RFC 9110 section 4.3.1."""
-    return (
-        one.scheme == other.scheme
-        and one.port == other.port
-        and (one.raw_host or "").lower() == (other.raw_host or "").lower()
-    )
+    return origin_of(one) == origin_of(other)
 
 
 def is_noncanonical_ipv4(host: str) -> bool:
@@ -140,6 +145,9 @@ def join_redirect(base: URL, location: str, *, requote: bool = True) -> URL:
         ) from exc
     if reference.scheme and reference.scheme.lower() not in HTTP_SCHEMES:
         raise InvalidLocation(location, "Redirects are followed to http and https only", scheme=reference.scheme)
+    # RFC 9110 section 4.2.1: an empty host is to be rejected, not replaced. Backslashes are slashes to browsers.
+    if reference.scheme and not reference.raw_host and location.partition(":")[2].startswith(("//", "\\")):
+        raise InvalidLocation(reference, "Invalid redirect URL origin")
     joined = base.join(reference)
     host = joined.raw_host
     if not host:

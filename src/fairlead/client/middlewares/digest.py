@@ -29,7 +29,7 @@ from ...codec.challenge import (
     parse_parameters,
     read_digest_challenge,
 )
-from ...codec.urls import HTTP_SCHEMES, origin_form, same_origin
+from ...codec.urls import HTTP_SCHEMES, Origin, origin_form, origin_of, same_origin
 from ...errors import ClientError, ProtocolError
 
 if TYPE_CHECKING:
@@ -102,8 +102,8 @@ class DigestAuthMiddleware:
         self._login = login
         self._password = password
         self._preemptive = preemptive
-        self._home: URL | None = None
-        self._spaces: dict[URL, _Space] = {}
+        self._home: Origin | None = None
+        self._spaces: dict[Origin, _Space] = {}
 
     async def __call__(
         self, request: ClientRequest, handler: Callable[[ClientRequest], Awaitable[ClientResponse]]
@@ -113,9 +113,9 @@ class DigestAuthMiddleware:
         The response to the first attempt is released before the second; cancelling ends the attempt that is running.
         """
         if self._home is None:
-            self._home = request.url.origin()
+            self._home = origin_of(request.url)
         space = self._space_of(request.url)
-        if space is None and not same_origin(request.url, self._home):
+        if space is None and origin_of(request.url) != self._home:
             return await handler(request)
         if space is not None and self._preemptive:
             await self._authorize(request, space)
@@ -136,7 +136,7 @@ class DigestAuthMiddleware:
 
     def _space_of(self, url: URL) -> _Space | None:
         """Return the space whose challenge ``url`` would get: that of its own origin, else that of home."""
-        own = self._spaces.get(url.origin())
+        own = self._spaces.get(origin_of(url))
         if own is not None and own.covers(url):
             return own
         assert self._home is not None
@@ -145,16 +145,17 @@ class DigestAuthMiddleware:
 
     def _enter(self, url: URL, challenge: DigestChallenge) -> _Space:
         """Remember a challenge from the origin of ``url``; only home may extend its space to other origins."""
-        origin = url.origin()
+        origin = origin_of(url)
         roots = _resolve_domain(url, challenge.domain)
         if origin != self._home:
-            roots = [root for root in roots if same_origin(root, origin)]
+            roots = [root for root in roots if origin_of(root) == origin]
+        roots = roots or [url.origin()]
         space = self._spaces.get(origin)
         if space is None:
-            space = self._spaces[origin] = _Space(challenge, roots or [origin])
+            space = self._spaces[origin] = _Space(challenge, roots)
         else:
             space.renew(challenge)
-            space.roots = roots or [origin]
+            space.roots = roots
         return space
 
     async def _authorize(self, request: ClientRequest, space: _Space) -> None:
