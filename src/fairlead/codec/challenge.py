@@ -243,6 +243,9 @@ def digest_authorization(
         fields.append(f"opaque={quote(challenge.opaque)}")
     if challenge.qop:
         fields += [f"qop={challenge.qop}", f"nc={nc:08x}", f'cnonce="{cnonce}"']
+    elif challenge.session:
+        # No RFC foresees -sess without qop, but without the nonce that went into the secret nobody can check it.
+        fields.append(f'cnonce="{cnonce}"')
     if challenge.userhash:
         fields.append("userhash=true")
     return f"Digest {', '.join(fields)}"

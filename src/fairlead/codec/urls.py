@@ -72,7 +72,7 @@ def absolute_form(url: URL) -> str:
     """
     host_header(url)
     port = url.explicit_port
-    authority = f"{url.host_subcomponent}" if port is None or url.is_default_port() else authority_form(url)
+    authority = url.host_subcomponent if port is None or url.is_default_port() else authority_form(url)
     return f"{url.scheme}://{authority}{origin_form(url)}"
 
 

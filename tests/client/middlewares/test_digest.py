@@ -434,7 +434,7 @@ async def script(middleware: Any, text: str) -> list[str]:
         else:
             lines += [str(value) for value in sent]
     if "qop" in lines[-2] or "-sess" in text.lower():
-        lines = [re.sub('response="[0-9a-f]+"|cnonce="[0-9a-f]{16}"', "", line) for line in lines]
+        lines = [re.sub('response="[0-9a-f]+"|, cnonce="[0-9a-f]{16}"', "", line) for line in lines]
     return lines
 
 
