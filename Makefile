@@ -6,7 +6,7 @@
 #   make bench   what a request costs, next to other clients; ARGS goes to the benchmark
 #   make docs    every code block and link of the documentation
 #   make fuzz    the property tests with new random examples, a hundred times as many
-#   make soak    the slow tests
+#   make soak    the slow tests; SECONDS=600 makes the soak test take that long
 #   make clean   remove .venv and what the tools left
 
 PYTHON ?= python3
@@ -14,6 +14,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 ARGS ?=
 LOOP ?= asyncio
+SECONDS ?= 60
 
 .DEFAULT_GOAL := test
 .PHONY: demo test check bench docs fuzz soak clean
@@ -49,7 +50,8 @@ fuzz: $(VENV)/.stamp
 	FAIRLEAD_HYPOTHESIS=fuzz $(BIN)/python -m pytest -n auto -m hypothesis $(ARGS)
 
 soak: $(VENV)/.stamp
-	$(BIN)/python -m pytest -m slow $(ARGS)
+	FAIRLEAD_SOAK_SECONDS=$(SECONDS) FAIRLEAD_TEST_TIMEOUT=$$(($(SECONDS) + 600)) FAIRLEAD_LOOP=$(LOOP) \
+		$(BIN)/python -m pytest -m slow $(ARGS)
 
 clean:
 	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -36,7 +36,7 @@ else:
     settings.load_profile(os.environ.get("FAIRLEAD_HYPOTHESIS", "fixed"))
 
 # Seconds after which a coroutine test is cancelled: a hang becomes a failure that shows where it hung.
-TEST_TIMEOUT = 60.0
+TEST_TIMEOUT = float(os.environ.get("FAIRLEAD_TEST_TIMEOUT", "60"))
 
 # Turns of the loop that a finished test gives to transports and tasks that are already on their way out.
 SETTLING_TURNS = 10
