@@ -395,3 +395,25 @@ async def test_cancellation_during_the_handshake_closes_the_connection(client_tl
             await task
         await lost.wait()
         assert recorder.all_closed()
+
+
+class HangsUp(asyncio.Protocol):
+    """Ends the connection properly when a greeting comes."""
+
+    def connection_made(self, transport: Any) -> None:
+        self.transport = transport
+
+    def data_received(self, data: bytes) -> None:
+        self.transport.close()
+
+
+async def test_an_end_during_the_handshake_says_so(client_tls: ssl.SSLContext) -> None:
+    loop = asyncio.get_running_loop()
+    said = "the peer closed the connection during the TLS handshake"
+    async with serving(HangsUp) as info:
+        with pytest.raises(ConnectionResetError, match=said) as caught:
+            await open_connection(loop, Line, [info], Dialling(), tls=client_tls, server_hostname="peer.example")
+        assert caught.value.errno == errno.ECONNRESET
+        plain, _ = await open_connection(loop, Line, [info], Dialling())
+        with pytest.raises(ConnectionResetError, match=said):
+            await start_tls(loop, plain, Line(), client_tls, server_hostname="peer.example")

@@ -11,6 +11,7 @@ handshake limit of asyncio (60 s) when there is none.
 from __future__ import annotations
 
 import asyncio
+import errno
 import math
 import socket
 from collections.abc import Callable, Sequence
@@ -130,7 +131,7 @@ async def open_connection(
             try:
                 return await _over_socket(loop, factory, sock, tls, server_hostname, dialling.tls_shutdown_timeout)
             except OSError as exc:
-                errors.append(exc)
+                errors.append(_with_reason(exc))
                 remaining.remove(info)
         raise _most_telling(errors)
     finally:
@@ -145,6 +146,15 @@ def _most_telling(errors: Sequence[OSError]) -> OSError:
         if isinstance(exc, SSLError):
             return exc
     return combined_error(errors)
+
+
+def _with_reason(exc: OSError) -> OSError:
+    """Say what asyncio leaves unsaid: an end of the connection in the handshake is a bare ConnectionResetError."""
+    if exc.args or not isinstance(exc, ConnectionResetError):
+        return exc
+    told = ConnectionResetError(errno.ECONNRESET, "the peer closed the connection during the TLS handshake")
+    told.__cause__ = exc
+    return told
 
 
 def _shutdown_option(tls: ssl.SSLContext | None, timeout: float | None) -> dict[str, Any]:
@@ -203,7 +213,10 @@ async def start_tls(
         )
         if secured is None:
             # The loop gives None when the transport was closed during the handshake.
-            raise ConnectionResetError("the connection was closed during the TLS handshake")
+            raise ConnectionResetError
+    except OSError as exc:
+        transport.abort()
+        raise _with_reason(exc)  # noqa: B904 - it is this error or already has it as its cause
     except BaseException:
         transport.abort()
         raise
