@@ -32,7 +32,7 @@ LAYERS = {
     "codec": "grammar events fields framing chunked http1 coding mime disposition dates cookies forms multipart urls"
     " challenge",
     "wire": "clock streams queues writer exchange link h1_link sockets tls dns eyeballs pool dial proxy",
-    "message": "facts text body files payload multipart formdata",
+    "message": "facts text body files payload parts multipart formdata",
     "client": "tracing auth env cookiejar timeouts redirects request response connector tcp local follow session"
     " middlewares",
     "edges": "testing pytest_plugin cli compat __main__",
