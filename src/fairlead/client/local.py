@@ -14,6 +14,7 @@ from ..wire.dial import PHASE_CONNECT, connect_deadline
 from .connector import BaseConnector
 
 if TYPE_CHECKING:
+    from ..wire.h1_link import H1ClientLink
     from .request import ClientRequest
     from .timeouts import ClientTimeout
     from .tracing import Trace
@@ -43,7 +44,7 @@ class _PathConnector(BaseConnector):
         """The path that connections go to."""
         return self._path
 
-    async def _create_connection(self, req: ClientRequest, traces: list[Trace], timeout: ClientTimeout) -> Any:
+    async def _create_connection(self, req: ClientRequest, traces: list[Trace], timeout: ClientTimeout) -> H1ClientLink:
         """Connect to the path and return the protocol; cancellation closes what is open."""
         req.phase = PHASE_CONNECT
         deadline = connect_deadline(self._loop, timeout.sock_connect, timeout.ceil_threshold)
@@ -58,7 +59,7 @@ class _PathConnector(BaseConnector):
                 ) from exc
             raise self._typed_error(req, exc) from exc
 
-    async def _connect_path(self) -> Any:
+    async def _connect_path(self) -> H1ClientLink:
         raise NotImplementedError
 
     def _typed_error(self, req: ClientRequest, exc: OSError) -> ClientConnectorError:
@@ -70,7 +71,7 @@ class UnixConnector(_PathConnector):
 
     allowed_protocol_schema_set = BaseConnector.allowed_protocol_schema_set | {"unix"}
 
-    async def _connect_path(self) -> Any:
+    async def _connect_path(self) -> H1ClientLink:
         _, protocol = await self._loop.create_unix_connection(self._factory, self._path)
         return protocol
 
@@ -100,8 +101,9 @@ class NamedPipeConnector(_PathConnector):
             raise RuntimeError("Named Pipes only available in proactor loop under windows")
         super().__init__(path, force_close, keepalive_timeout, limit, limit_per_host, loop)
 
-    async def _connect_path(self) -> Any:
+    async def _connect_path(self) -> H1ClientLink:
         loop: Any = self._loop
+        protocol: H1ClientLink
         _, protocol = await loop.create_pipe_connection(self._factory, self._path)
         return protocol
 

@@ -54,6 +54,8 @@ from .request import ClientRequest
 if TYPE_CHECKING:
     from ssl import SSLContext
 
+    from ..wire.h1_link import H1ClientLink
+    from .connector import Connection
     from .timeouts import ClientTimeout
     from .tracing import Trace
 
@@ -169,11 +171,34 @@ class TCPConnector(BaseConnector):
 
         ``abort_ssl`` closes TLS connections without the closing handshake, which is the default here as well.
         """
-        self._lookup.close()
+        await super().close(abort_ssl=abort_ssl or self._ssl_shutdown_timeout == 0)
         if self._resolver_owner:
             self._resolver_owner = False
             await self._resolver.close()
-        await super().close(abort_ssl=abort_ssl or self._ssl_shutdown_timeout == 0)
+
+    def _close_immediately(self, *, abort_ssl: bool = False) -> list[asyncio.Future[None]]:
+        if not self._loop.is_closed():
+            self._lookup.close()
+        return super()._close_immediately(abort_ssl=abort_ssl)
+
+    def _shut(self, link: H1ClientLink) -> None:
+        """Close a connection; TLS without waiting for the peer's part of the closing handshake, unless told to."""
+        if self._ssl_shutdown_timeout == 0 and link.get_extra_info("sslcontext") is not None:
+            link.abort()
+        else:
+            link.close()
+
+    # --- Use ----------------------------------------------------------------------------------------------------------
+
+    def reuse(self, req: ClientRequest) -> Connection | None:
+        """Return an idle connection at once, but leave requests to proxies to ``connect``, which adds credentials."""
+        return None if req.proxy else BaseConnector.reuse(self, req)
+
+    async def _connect(self, req: ClientRequest, traces: list[Trace], timeout: ClientTimeout) -> Connection:
+        if req.proxy:
+            # The proxy looks for its credentials in each request that it forwards, whatever the connection.
+            self._update_proxy_auth_header_and_build_proxy_req(req)
+        return await super()._connect(req, traces, timeout)
 
     # --- Names --------------------------------------------------------------------------------------------------------
 
@@ -224,13 +249,12 @@ class TCPConnector(BaseConnector):
 
     # --- Connections --------------------------------------------------------------------------------------------------
 
-    async def _create_connection(self, req: ClientRequest, traces: list[Trace], timeout: ClientTimeout) -> Any:
+    async def _create_connection(self, req: ClientRequest, traces: list[Trace], timeout: ClientTimeout) -> H1ClientLink:
         """Open a connection for ``req`` and return its protocol."""
-        if req.proxy:
-            _, protocol = await self._create_proxy_connection(req, traces, timeout)
-        else:
-            _, protocol = await self._create_direct_connection(req, traces, timeout)
-        return protocol
+        create = self._create_proxy_connection if req.proxy else self._create_direct_connection
+        link: H1ClientLink
+        _, link = await create(req, traces, timeout)
+        return link
 
     async def _create_direct_connection(
         self,
