@@ -299,7 +299,7 @@ class _MemberDecoder(Decoder):
 
     def __init__(self, coding: str, errors: tuple[type[Exception], ...]) -> None:
         """Remember the coding's name and what its library raises."""
-        super().__init__()
+        self.pending = False
         self._coding = coding
         self._errors = errors
         self._engine: Any = None
@@ -315,6 +315,10 @@ class _MemberDecoder(Decoder):
     def decode(self, data: Buffer, max_length: int) -> bytes:
         """See :meth:`Decoder.decode`."""
         engine = self._engine
+        if engine is None and data and not self._held:  # most bodies are one stream, and many are one block
+            engine = self._engine = self._begin(data, 0)
+            if engine is not None:
+                self._members = 1
         if engine is None or self._held or engine.eof or max_length < 1:
             return self._go_on(data, b"", max_length)
         try:
