@@ -1,7 +1,7 @@
 """nginx as a peer: a real server with a configuration of its own in a temporary directory.
 
 In: nothing but an installed nginx (Debian's, or any on PATH); tests are skipped where there is none. Out: `Nginx`, with
-`url` (plain), `tls_url`. Locations: `/` static files, `/gzip/` the same compressed on the fly (chunked), `/short/` with two
+`url` (plain), `tls_url`. Locations: `/` static files, `/gzip/` the same compressed on the fly, `/short/` with two
 requests a connection, `/idle/` closed after a millisecond, `/close/` without keep-alive, `/auth/` basic auth (u:p),
 `/redirect/` 302 to `/hello.txt`, `/limit/` 413 above 1 KiB, `/proxy/` to an upstream that the test names.
 """
