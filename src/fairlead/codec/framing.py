@@ -1,0 +1,120 @@
+"""How long a message body is and whether the connection survives it.
+
+Pure decisions over a header section, blind to who asks.  RFC 9112 §6.3 (message body length), §9.3 (persistence),
+RFC 9110 §8.6 (Content-Length).
+
+A length is a number of bytes, or one of the marks CHUNKED, UNTIL_CLOSE, TUNNEL.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from multidict import CIMultiDict, istr
+
+from .. import hdrs
+from ..errors import ProtocolError
+from .events import HttpVersion, HttpVersion10, HttpVersion11
+from .fields import has_token, shown
+from .grammar import CONTENT_LENGTH
+
+CHUNKED: Final = -1
+"""The body is framed by the chunked transfer coding."""
+
+UNTIL_CLOSE: Final = -2
+"""The body ends when the connection does (responses only)."""
+
+TUNNEL: Final = -3
+"""No HTTP follows: the connection was upgraded or is a CONNECT tunnel."""
+
+_CONTENT_LENGTH = hdrs.CONTENT_LENGTH
+_TRANSFER_ENCODING = hdrs.TRANSFER_ENCODING
+_CONNECTION = hdrs.CONNECTION
+_PROXY_CONNECTION = istr("Proxy-Connection")
+
+
+def length_error(slug: str, message: str) -> ProtocolError:
+    """The error for a message whose length can not be trusted."""
+    return ProtocolError(f"h1.length.{slug}", message, fault="peer", status=400)
+
+
+def response_length(method: str, status: int, headers: CIMultiDict[str]) -> int:
+    """Decide the body length of a response to `method` (RFC 9112 §6.3, rules 1 to 8).
+
+    Raises ProtocolError for contradictory or malformed framing fields, whichever rule applies.
+    """
+    declared = declared_length(headers)
+    if status < 200 or status == 204 or status == 304 or method == "HEAD":
+        return TUNNEL if status == 101 else 0
+    if method == "CONNECT" and status < 300:
+        return TUNNEL
+    return UNTIL_CLOSE if declared is None else declared
+
+
+def request_length(headers: CIMultiDict[str], version: HttpVersion) -> int:
+    """Decide the body length of a request: without framing fields there is none (RFC 9112 §6.3, rule 7).
+
+    Raises ProtocolError: a transfer coding other than chunked gets status 501, one in an HTTP/1.0 message or together
+    with Content-Length 400 (RFC 9112 §6.1: request smuggling).
+    """
+    declared = declared_length(headers)
+    if declared is None:
+        return 0
+    if declared == UNTIL_CLOSE:
+        raise ProtocolError(
+            "h1.length.coding",
+            f"Unsupported Transfer-Encoding {shown(headers[_TRANSFER_ENCODING])}: only chunked is understood",
+            fault="peer",
+            status=501,
+        )
+    if declared == CHUNKED and version < HttpVersion11:
+        raise length_error("coding-1.0", "Transfer-Encoding in an HTTP/1.0 request (RFC 9112 §6.1)")
+    return declared
+
+
+def declared_length(headers: CIMultiDict[str]) -> int | None:
+    """Read the framing fields: a length, CHUNKED, UNTIL_CLOSE for any other transfer coding, None for no field."""
+    length = headers.get(_CONTENT_LENGTH)
+    coding = headers.get(_TRANSFER_ENCODING)
+    if coding is None:
+        if length is None:
+            return None
+        return content_length(length, headers)
+    if length is not None:
+        raise length_error(
+            "conflict", "Content-Length can't be present with Transfer-Encoding: two framings in one message"
+        )
+    codings = headers.getall(_TRANSFER_ENCODING)
+    if coding == "chunked" and len(codings) == 1:
+        return CHUNKED
+    # A list; chunked counts only as the last coding (RFC 9112 §6.3 rule 4).
+    last = ",".join(codings).rsplit(",", 1)[-1].strip(" \t").lower()
+    return CHUNKED if last == "chunked" else UNTIL_CLOSE
+
+
+def content_length(value: str, headers: CIMultiDict[str]) -> int:
+    """Read Content-Length: one field with digits only, nothing else (RFC 9110 §8.6)."""
+    if CONTENT_LENGTH.fullmatch(value) is None:
+        if not value:
+            raise length_error("empty", "Empty Content-Length")
+        if value.isdecimal() and value.isascii():
+            raise length_error("overflow", f"Content-Length overflow: {shown(value)}")
+        raise length_error("syntax", f"Invalid character in Content-Length: {shown(value)}")
+    if len(headers.getall(_CONTENT_LENGTH)) > 1:
+        raise length_error("duplicate", f"Duplicate Content-Length: {headers.getall(_CONTENT_LENGTH)!r}")
+    return int(value)
+
+
+def keeps_alive(version: HttpVersion, headers: CIMultiDict[str]) -> bool:
+    """Decide whether the connection persists after this message (RFC 9112 §9.3)."""
+    connection = headers.get(_CONNECTION)
+    if connection is None:
+        if version != HttpVersion11:
+            return False
+        # The historic field of proxies says the same (RFC 9112 appendix C.2.2).
+        proxied = headers.get(_PROXY_CONNECTION)
+        return proxied is None or not has_token(proxied, "close")
+    value = ",".join(headers.getall(_CONNECTION))
+    if has_token(value, "close"):
+        return False
+    return version == HttpVersion11 or (version == HttpVersion10 and has_token(value, "keep-alive"))
