@@ -498,11 +498,14 @@ class NonHttpUrlRedirectClientError(NonHttpUrlClientError, RedirectClientError):
 class TotalTimeoutError(TimeoutError):
     """ClientTimeout.total ran out: ``limit`` and ``elapsed`` in seconds, ``phase`` is what was going on."""
 
-    def __init__(self, limit: float, phase: str, elapsed: float) -> None:
-        """Say which limit ran out, when, and in which phase (pool, dns, connect, tls, proxy, headers, body)."""
+    def __init__(self, limit: float, phase: str, elapsed: float, detail: str = "") -> None:
+        """Say which limit ran out, when, and in which phase (pool, dns, connect, tls, proxy, headers, body).
+
+        ``detail`` adds what the call was about and what was still pending.
+        """
         super().__init__(
             f"the call did not end within {limit:g} s (ClientTimeout.total): "
-            f"after {elapsed:.3f} s it was still in phase {phase!r}"
+            f"after {elapsed:.3f} s it was still in phase {phase!r}" + (f": {detail}" if detail else "")
         )
         self.limit = limit
         self.phase = phase

@@ -176,10 +176,10 @@ class TCPConnector(BaseConnector):
             self._resolver_owner = False
             await self._resolver.close()
 
-    def _close_immediately(self, *, abort_ssl: bool = False) -> list[asyncio.Future[None]]:
+    def shut_down(self, *, abort_ssl: bool = False) -> list[asyncio.Future[None]]:
         if not self._loop.is_closed():
             self._lookup.close()
-        return super()._close_immediately(abort_ssl=abort_ssl)
+        return super().shut_down(abort_ssl=abort_ssl)
 
     def _shut(self, link: H1ClientLink) -> None:
         """Close a connection; TLS without waiting for the peer's part of the closing handshake, unless told to."""

@@ -13,6 +13,7 @@ import os
 import re
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import lru_cache
 from http.cookies import BaseCookie, Morsel, SimpleCookie
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
@@ -64,6 +65,12 @@ def _as_origins(origins: StrOrURL | Iterable[StrOrURL] | None) -> frozenset[URL]
     if isinstance(origins, str | URL):
         origins = (origins,)
     return frozenset(_as_url(origin).origin() for origin in origins)
+
+
+@lru_cache(maxsize=128)  # the cookies of one response tend to have the same date
+def _moment_of(text: str) -> float | None:
+    date = parse_cookie_date(text)
+    return None if date is None else calendar.timegm(date.utctimetuple())
 
 
 class _DatePattern:
@@ -288,11 +295,10 @@ class CookieJar(AbstractCookieJar):
         if age is not None:
             return min(now + age, self.MAX_TIME)
         set_attribute(morsel, "max-age", "")
-        moment = parse_cookie_date(morsel["expires"]) if morsel["expires"] else None
+        moment = _moment_of(morsel["expires"]) if morsel["expires"] else None
         if moment is None:
             set_attribute(morsel, "expires", "")
-            return None
-        return calendar.timegm(moment.utctimetuple())
+        return moment
 
     def filter_cookies(self, request_url: StrOrURL = NO_URL) -> "BaseCookie[str]":
         """Return the cookies to send with a request for ``request_url``: no attributes, values coded for sending."""
@@ -355,22 +361,25 @@ class CookieJar(AbstractCookieJar):
         for domain, places in shelf.domains_of(host, self._unsafe):
             for place in sorted(places, key=len) if len(places) > 1 else places:
                 for name, entry in places[place].items():
-                    path = entry.morsel["path"]
-                    by_path = by_path or path != "/"
-                    if (entry.host_only and domain != host) or (entry.morsel["secure"] and not secure):
-                        continue
-                    if not path_match(path, raw) and (raw == decoded or not path_match(path, decoded)):
+                    morsel = entry.morsel
+                    path = morsel["path"]
+                    if path != "/":
+                        by_path = True
+                        if not path_match(path, raw) and (raw == decoded or not path_match(path, decoded)):
+                            continue
+                    if (entry.host_only and domain != host) or (not secure and morsel["secure"]):
                         continue
                     chosen.pop(name, None)  # a more specific one takes the place, and its turn in the order
                     chosen[name] = entry
         total = 0
         for entry in chosen.values():
-            entry.used = shelf.generation
             if entry.seen != shelf.exposures:
                 entry.prepare(self._quote_cookie, shelf.exposures)
             total += entry.size + 2
         if total > MAX_COOKIE_FIELD + 2 or len(chosen) > MAX_COOKIES_SENT:
             chosen = _within_limits(chosen, host)
+        for entry in chosen.values():
+            entry.used = shelf.generation
         return chosen, by_path
 
 

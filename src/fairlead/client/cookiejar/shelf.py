@@ -158,8 +158,8 @@ class Shelf:
         self._heap.clear()
         self.total = 0
 
-    def domains_of(self, host: str, unsafe: bool) -> Iterator[tuple[str, dict[str, dict[str, Entry]]]]:
-        """Go through the filed domains that ``host`` matches, from the shared cookies to the host itself."""
+    def domains_of(self, host: str, unsafe: bool) -> list[tuple[str, dict[str, dict[str, Entry]]]]:
+        """Return the filed domains that ``host`` matches, from the shared cookies to the host itself."""
         suffixes = [""]
         if host and not is_ip_host(host):
             dot = host.rfind(".")
@@ -169,10 +169,8 @@ class Shelf:
             suffixes.append(host)
         elif host and unsafe:
             suffixes.append(host)
-        for domain in suffixes:
-            places = self._index.get(domain)
-            if places is not None:
-                yield domain, places
+        index = self._index
+        return [(domain, places) for domain in suffixes if (places := index.get(domain)) is not None]
 
     def put(self, entry: Entry, morsel: "Morsel[str]", host_only: bool, expires: float | None) -> None:
         """Fill ``entry``, from `find` or `add`, and note when it expires (seconds since the epoch)."""

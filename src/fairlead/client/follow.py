@@ -1,0 +1,343 @@
+"""The loop of one call: request, response, redirects, one retry.
+
+In: a session, a method, a URL and a `Plan`.  Out: the final response, its head received.
+
+One turn of the loop is one request.  A turn takes an idle connection when there is one, without waiting for anything;
+everything that waits (a slot, a name, a connection, middlewares, traces) is beside that path.
+
+Retry: a reused connection may have been closed by the server at the very moment that it was taken.  If no byte of a
+response came, an idempotent request whose body can be replayed is sent once more, on a fresh connection (RFC 9112
+§9.3.1); any request is, when nothing of it was written.  Others fail, with an error that says that the request may have
+been processed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Any, Final
+
+from yarl import URL
+
+from .. import hdrs
+from ..codec.urls import merge_params
+from ..errors import (
+    ClientConnectionResetError,
+    ClientOSError,
+    ClientPayloadError,
+    ConnectionTimeoutError,
+    NonHttpUrlClientError,
+    ServerDisconnectedError,
+    TooManyRedirects,
+    TotalTimeoutError,
+)
+from . import redirects
+from .auth import strip_auth_from_url
+from .env import get_env_proxy_for_url
+from .request import ClientRequest
+from .timeouts import limit_of
+from .tracing import Trace
+
+if TYPE_CHECKING:
+    from .connector import Connection
+    from .options import Plan
+    from .response import ClientResponse
+    from .session import ClientSession
+
+IDEMPOTENT: Final = frozenset({"GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE"})
+"""Methods that may be sent twice (RFC 9110 §9.2.2)."""
+
+_SET_COOKIE = hdrs.SET_COOKIE
+
+Handler = Callable[[ClientRequest], Awaitable["ClientResponse"]]
+
+
+async def run(session: ClientSession, method: str, url: URL, plan: Plan) -> ClientResponse:
+    """Make the call; see `ClientSession.request` for what it raises."""
+    started = session.loop.time()
+    traces = make_traces(session, plan) if session.trace_configs else []
+    if plan.upload_tracker is not None:
+        plan.upload_tracker.claim()
+    if not traces and plan.plain and session.plain and plan.params is None and not plan.middlewares:
+        request = session.plain_request(method, url, plan)
+        if request is not None:
+            request.started = started
+            response = await attempt(session, request, plan, traces, started)
+            if _SET_COOKIE in response.headers:
+                session.cookie_jar.update_cookies_from_headers(response.headers.getall(_SET_COOKIE), response.url)
+            if response.status not in redirects.REDIRECTS or not plan.allow_redirects:
+                if plan.raise_for_status:
+                    await check_status(plan, response)
+                return response
+            return await Call(session, method, url, plan, traces, started).after(request, response)
+    return await Call(session, method, url, plan, traces, started).run()
+
+
+def make_traces(session: ClientSession, plan: Plan) -> list[Trace]:
+    """Bind the session's trace configurations to this call."""
+    return [
+        Trace(session, config, config.trace_config_ctx(trace_request_ctx=plan.trace_request_ctx))
+        for config in session.trace_configs
+    ]
+
+
+async def check_status(plan: Plan, response: ClientResponse) -> None:
+    """Apply `raise_for_status` to the final response."""
+    check = plan.raise_for_status
+    if check is True:
+        response.raise_for_status()
+    elif check:
+        try:
+            await check(response)
+        except BaseException:
+            response.close()
+            raise
+
+
+async def attempt(
+    session: ClientSession, request: ClientRequest, plan: Plan, traces: list[Trace], started: float
+) -> ClientResponse:
+    """Send one request and wait for the head of its response, once more if the connection turned out to be dead."""
+    connector = session.open_connector()
+    conn = connector.reuse(request) if not traces else None
+    retried = False
+    while True:
+        if conn is None:
+            request.check()
+            conn = await connect(session, request, plan, traces, started)
+        link = conn.protocol
+        reused = link is not None and link.served > 0
+        written = False
+        try:
+            response = await request.send(conn)
+            written = True
+            await response.start(conn)
+        except (ServerDisconnectedError, ClientOSError, ClientConnectionResetError) as exc:
+            untouched = link is None or not link.received
+            if written and not (reused and untouched):
+                raise
+            if retried or (written and not (request.method in IDEMPOTENT and request.replayable())):
+                if written:
+                    raise explained(exc, request) from exc.__cause__
+                raise
+            retried = True
+            conn = None
+            await request.wait_upload()
+            continue
+        if traces:
+            response.trace(traces)
+        return response
+
+
+def explained(exc: Exception, request: ClientRequest) -> Exception:
+    """Say what a lost connection means for a request that is not repeated automatically."""
+    exc.add_note(
+        f"{request.method} {request.url} was sent on a reused connection that ended without an answer; it may have "
+        "been processed, so it was not sent again. Repeat it yourself if that is safe."
+    )
+    return exc
+
+
+async def connect(
+    session: ClientSession, request: ClientRequest, plan: Plan, traces: list[Trace], started: float
+) -> Connection:
+    """Wait for a connection, within the call's total time."""
+    connector = session.open_connector()
+    timeout = plan.timeout
+    total = limit_of(timeout.total)
+    loop = session.loop
+    try:
+        async with asyncio.timeout_at(None if total is None else started + total) as scope:
+            return await connector.connect(request, traces, timeout)
+    except ConnectionTimeoutError:
+        raise
+    except TimeoutError as exc:
+        if scope.expired():
+            assert total is not None
+            phase = request.phase or "pool"
+            raise TotalTimeoutError(
+                total, phase, loop.time() - started, f"{request}, no connection yet ({connector.in_use} in use)"
+            ) from exc
+        raise ConnectionTimeoutError(f"Connection timeout to host {request.url}") from exc
+
+
+class Call:
+    """A call that needs more than one plain request."""
+
+    def __init__(
+        self, session: ClientSession, method: str, url: URL, plan: Plan, traces: list[Trace], started: float
+    ) -> None:
+        self.session = session
+        self.method = method
+        self.url = url
+        self.plan = plan
+        self.traces = traces
+        self.started = started
+        self.history: list[ClientResponse] = []
+        self.headers = session.merged_headers(plan.headers)
+        self.params = plan.params
+        self.auth = plan.auth
+        self.cookies = plan.cookies
+        self.cookies_from = url  # where the call's own cookies may go
+        self.data: Any = plan.data if plan.json is None else session.json_payload(plan.json)
+        self.request: ClientRequest | None = None
+
+    async def run(self) -> ClientResponse:
+        """Run the loop with its traces around it."""
+        for trace in self.traces:
+            await trace.send_request_start(self.method, merge_params(self.url, self.params), self.headers)
+        try:
+            response = await self._loop()
+            await check_status(self.plan, response)
+        except BaseException as exc:
+            for trace in self.traces:
+                await trace.send_request_exception(self.method, self.url, self.headers, exc)
+            raise
+        for trace in self.traces:
+            await trace.send_request_end(self.method, self.url, self.headers, response)
+        return response
+
+    async def after(self, request: ClientRequest, response: ClientResponse) -> ClientResponse:
+        """Go on after a plain request was answered with a redirect."""
+        self.request = request
+        try:
+            if not await self._take(response):
+                response = await self._loop()
+        except BaseException:
+            response.close()
+            raise
+        await check_status(self.plan, response)
+        return response
+
+    async def _loop(self) -> ClientResponse:
+        while True:
+            self.request = request = self._build()
+            try:
+                response = await self._send(request)
+            except BaseException:
+                await request.close()
+                raise
+            try:
+                if await self._take(response):
+                    return response
+            except BaseException:
+                response.close()
+                raise
+
+    async def _send(self, request: ClientRequest) -> ClientResponse:
+        session, plan, traces, started = self.session, self.plan, self.traces, self.started
+
+        async def send(request: ClientRequest) -> ClientResponse:
+            response = await attempt(session, request, plan, traces, started)
+            if _SET_COOKIE in response.headers:
+                session.cookie_jar.update_cookies_from_headers(response.headers.getall(_SET_COOKIE), response.url)
+            return response
+
+        handler: Handler = send
+        for middleware in reversed(plan.middlewares):
+            handler = _bind(middleware, handler)
+        return await handler(request)
+
+    def _build(self) -> ClientRequest:
+        session, plan = self.session, self.plan
+        url, url_auth = strip_auth_from_url(self.url)
+        if url_auth is not None and self.auth is not None:
+            raise ValueError("Cannot combine AUTH argument with credentials encoded in URL")
+        auth = self.auth or url_auth or session.default_auth_for(url)
+        if auth is not None and hdrs.AUTHORIZATION in self.headers:
+            raise ValueError("Cannot combine AUTHORIZATION header with AUTH argument or credentials encoded in URL")
+        self.url = url
+        proxy, proxy_auth = plan.proxy, plan.proxy_auth
+        if proxy is None and session.trust_env:
+            try:
+                proxy, proxy_auth = get_env_proxy_for_url(url)
+            except LookupError:
+                pass
+        if proxy is not None:
+            proxy, own = strip_auth_from_url(proxy)
+            proxy_auth = proxy_auth or own
+        request = session.request_class(
+            self.method,
+            url,
+            params=self.params,
+            headers=self.headers,
+            skip_auto_headers=session.skipped(plan.skip_auto_headers),
+            data=self.data,
+            cookies=session.cookies_for(url, self.cookies, self.cookies_from),
+            auth=auth,
+            version=session.version,
+            compress=plan.compress,
+            chunked=plan.chunked,
+            expect100=plan.expect100,
+            loop=session.loop,
+            response_class=session.response_class,
+            proxy=proxy,
+            proxy_auth=proxy_auth,
+            timer=None,
+            session=session,
+            ssl=plan.ssl,
+            server_hostname=plan.server_hostname,
+            proxy_headers=plan.proxy_headers,
+            traces=self.traces,
+            trust_env=session.trust_env,
+        )
+        request.plan = plan
+        request.started = self.started
+        return request
+
+    async def _take(self, response: ClientResponse) -> bool:
+        """Look at a response: True when it is the final one, else prepare the next request."""
+        plan, session = self.plan, self.session
+        if not plan.allow_redirects or response.status not in redirects.REDIRECTS:
+            response.set_history(self.history)
+            return True
+        for trace in self.traces:
+            await trace.send_request_redirect(self.method, self.url, self.headers, response)
+        self.history.append(response)
+        if plan.max_redirects and len(self.history) >= plan.max_redirects:
+            response.close()
+            raise TooManyRedirects(self.history[0].request_info, tuple(self.history))
+        request = self.request
+        assert request is not None
+        step = redirects.decide(
+            self.method, request.original_url, response.status, response.headers, requote=session.requote_redirect_url
+        )
+        if step is None:
+            response.set_history(self.history)
+            return True
+        if step.url.scheme not in session.open_connector().allowed_protocol_schema_set:
+            raise NonHttpUrlClientError(step.url)
+        await self._prepare(request, step)
+        response.release()
+        await request.wait_upload()
+        return False
+
+    async def _prepare(self, request: ClientRequest, step: redirects.Follow) -> None:
+        if step.keep_body:
+            body = request.payload()
+            if body is not None:
+                if not request.replayable():
+                    raise ClientPayloadError(
+                        "Cannot follow redirect with a consumed request body. "
+                        "Use bytes, a seekable file-like object, or set allow_redirects=False."
+                    )
+                self.data = body
+        else:
+            self.data = None
+            for name in redirects.BODY_FIELDS:
+                self.headers.pop(name, None)
+        if not step.same_origin:
+            self.auth = None
+            for name in redirects.CROSS_ORIGIN_SECRETS:
+                self.headers.pop(name, None)
+        self.method = step.method
+        self.url = step.url
+        self.params = None
+
+
+def _bind(middleware: Any, handler: Handler) -> Handler:
+    async def call(request: ClientRequest) -> ClientResponse:
+        response: ClientResponse = await middleware(request, handler)
+        return response
+
+    return call

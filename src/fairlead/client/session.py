@@ -1,0 +1,640 @@
+"""`ClientSession`: the front door of the client.
+
+In: defaults for many calls, then calls.  Out: responses.  A session owns a connector (the pool), a cookie jar and the
+header lines that its plain requests share; it makes no decision of its own about a request.
+
+A session must be closed (`async with` does it).  One that is dropped open says where it was made, and closes its
+connections.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+import traceback
+import warnings
+from collections.abc import Awaitable, Callable, Coroutine, Generator, Iterable, Sequence
+from http.cookies import BaseCookie
+from types import FrameType, TracebackType
+from typing import TYPE_CHECKING, Any, Final, Generic, TypedDict, TypeVar
+
+from multidict import CIMultiDict, MultiDict, MultiDictProxy, getversion, istr
+from yarl import URL
+
+from ..codec.events import HttpVersion, HttpVersion11
+from ..codec.urls import check_proxy_url, origin_of, same_origin
+from ..errors import InvalidUrlClientError, NonHttpUrlClientError
+from ..message.body import JsonBytesPayload, JsonPayload, Payload
+from . import follow
+from .auth import BasicAuth
+from .connector import BaseConnector
+from .cookiejar import AbstractCookieJar, CookieJar
+from .options import UNSET, Plan, warn_about_auth
+from .request import ClientRequest, Template, checked_method
+from .response import ClientResponse
+from .tcp import TCPConnector
+from .timeouts import DEFAULT_TIMEOUT, ClientTimeout, check_session_timeout
+
+if TYPE_CHECKING:
+    from typing import Unpack
+
+    from ..typedefs import LooseCookies, LooseHeaders, Query, StrOrURL
+    from ..wire.tls import Fingerprint, SSLContext
+    from .request import UploadTracker
+    from .tracing import TraceConfig
+
+TEMPLATE_LIMIT: Final = 1024
+"""Servers whose shared header lines a session remembers."""
+
+READ_BUFSIZE: Final = 262144
+"""Default low-water mark of a response's buffer, in bytes; reading pauses at twice as much."""
+
+T_co = TypeVar("T_co", covariant=True)
+
+
+class _RequestOptions(TypedDict, total=False):
+    """The options of one call."""
+
+    params: Query
+    data: Any
+    json: Any
+    cookies: LooseCookies | None
+    headers: LooseHeaders | None
+    skip_auto_headers: Iterable[str] | None
+    auth: BasicAuth | None
+    allow_redirects: bool
+    max_redirects: int
+    compress: str | bool | None
+    chunked: bool | None
+    expect100: bool
+    raise_for_status: bool | Callable[[ClientResponse], Awaitable[None]] | None
+    read_until_eof: bool
+    proxy: StrOrURL | None
+    proxy_auth: BasicAuth | None
+    timeout: ClientTimeout | float | None
+    verify_ssl: bool | None
+    fingerprint: bytes | None
+    ssl_context: SSLContext | None
+    ssl: SSLContext | bool | Fingerprint
+    server_hostname: str | None
+    proxy_headers: LooseHeaders | None
+    trace_request_ctx: object
+    read_bufsize: int | None
+    auto_decompress: bool | None
+    max_line_size: int | None
+    max_field_size: int | None
+    max_headers: int | None
+    middlewares: Sequence[Any] | None
+    upload_tracker: UploadTracker | None
+
+
+class _BaseRequestContextManager(Coroutine[Any, Any, T_co], Generic[T_co]):
+    """What the verbs return: await it for the response, or enter it to have the response released at the end."""
+
+    __slots__ = ("_coro", "_resp")
+
+    def __init__(self, coro: Coroutine[Any, Any, T_co]) -> None:
+        self._coro: Coroutine[Any, Any, T_co] = coro
+
+    def send(self, arg: None) -> Any:
+        return self._coro.send(arg)
+
+    def throw(self, *args: Any) -> Any:
+        return self._coro.throw(*args)
+
+    def close(self) -> None:
+        return self._coro.close()
+
+    def __await__(self) -> Generator[Any, None, T_co]:
+        return self._coro.__await__()
+
+    def __iter__(self) -> Generator[Any, None, T_co]:
+        return self.__await__()
+
+    async def __aenter__(self) -> T_co:
+        self._resp: T_co = await self._coro
+        return await self._resp.__aenter__()  # type: ignore[attr-defined, no-any-return]
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        tb: TracebackType | None,
+    ) -> None:
+        await self._resp.__aexit__(exc_type, exc, tb)  # type: ignore[attr-defined]
+
+
+class _RequestContextManager(_BaseRequestContextManager[ClientResponse]):
+    """A call that has been prepared."""
+
+    __slots__ = ()
+
+
+class _SessionRequestContextManager:
+    """A call on a session of its own, which is closed with the response."""
+
+    __slots__ = ("_coro", "_resp", "_session")
+
+    def __init__(self, coro: Coroutine[Any, Any, ClientResponse], session: ClientSession) -> None:
+        self._coro = coro
+        self._resp: ClientResponse | None = None
+        self._session = session
+
+    async def __aenter__(self) -> ClientResponse:
+        try:
+            self._resp = await self._coro
+        except BaseException:
+            await self._session.close()
+            raise
+        return self._resp
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        tb: TracebackType | None,
+    ) -> None:
+        assert self._resp is not None
+        self._resp.close()
+        await self._session.close()
+
+
+class ClientSession:
+    """A session: connections, cookies and defaults that calls share."""
+
+    ATTRS = frozenset(
+        {"_base_url", "_connector", "_cookie_jar", "_default_headers", "_loop", "_timeout", "requote_redirect_url"}
+    )
+
+    _connector: BaseConnector | None = None
+    _created_at: tuple[str, int] | None = None
+    _source_traceback: traceback.StackSummary | None = None
+
+    def __init__(
+        self,
+        base_url: StrOrURL | None = None,
+        *,
+        connector: BaseConnector | None = None,
+        loop: asyncio.AbstractEventLoop | None = None,
+        cookies: LooseCookies | None = None,
+        headers: LooseHeaders | None = None,
+        proxy: StrOrURL | None = None,
+        proxy_auth: BasicAuth | None = None,
+        skip_auto_headers: Iterable[str] | None = None,
+        auth: BasicAuth | None = None,
+        json_serialize: Callable[[Any], str] = json.dumps,
+        json_serialize_bytes: Callable[[Any], bytes] | None = None,
+        request_class: type[ClientRequest] = ClientRequest,
+        response_class: type[ClientResponse] = ClientResponse,
+        version: HttpVersion = HttpVersion11,
+        cookie_jar: AbstractCookieJar | None = None,
+        connector_owner: bool = True,
+        raise_for_status: bool | Callable[[ClientResponse], Awaitable[None]] = False,
+        read_timeout: float | None = UNSET,
+        conn_timeout: float | None = None,
+        timeout: ClientTimeout | None = UNSET,
+        auto_decompress: bool = True,
+        trust_env: bool = False,
+        requote_redirect_url: bool = True,
+        trace_configs: list[TraceConfig] | None = None,
+        read_bufsize: int = READ_BUFSIZE,
+        max_line_size: int = 8190,
+        max_field_size: int = 8190,
+        max_headers: int = 128,
+        fallback_charset_resolver: Callable[[ClientResponse, bytes], str] = lambda response, body: "utf-8",
+        middlewares: Sequence[Any] = (),
+        ssl_shutdown_timeout: float | None = UNSET,
+    ) -> None:
+        """Make a session; raises RuntimeError without a running loop, TypeError and ValueError for wrong arguments."""
+        self._base_url, self._base_origin = _check_base_url(base_url)
+        self._loop = _loop_for(loop, connector)
+        self._timeout = _check_timeouts(timeout, read_timeout, conn_timeout)
+        if connector is None:
+            options: dict[str, Any] = (
+                {} if ssl_shutdown_timeout is UNSET else {"ssl_shutdown_timeout": ssl_shutdown_timeout}
+            )
+            connector = TCPConnector(loop=self._loop, **options)
+        elif connector.loop is not self._loop:
+            raise RuntimeError("Session and connector has to use same event loop")
+        if auth is not None:
+            warn_about_auth(stacklevel=3)
+            if not isinstance(auth, BasicAuth):
+                raise TypeError("BasicAuth() tuple is required instead")
+        self._cookie_jar = CookieJar(loop=self._loop) if cookie_jar is None else cookie_jar
+        if cookies:
+            self._cookie_jar.update_cookies(cookies)
+        self._default_headers: CIMultiDict[str] = CIMultiDict(headers or ())
+        self._skip_auto_headers = frozenset(istr(name) for name in skip_auto_headers or ())
+        self._connector_owner = connector_owner
+        self._default_auth = auth
+        self._version = version
+        self._json_serialize = json_serialize
+        self._json_serialize_bytes = json_serialize_bytes
+        self._request_class = request_class
+        self._response_class = response_class
+        self._trust_env = trust_env
+        self._requote_redirect_url = requote_redirect_url
+        self._resolve_charset = fallback_charset_resolver
+        self._trace_configs = trace_configs or []
+        for config in self._trace_configs:
+            config.freeze()
+        self._defaults = Plan().merged(
+            {
+                "timeout": self._timeout,
+                "raise_for_status": raise_for_status,
+                "auto_decompress": auto_decompress,
+                "read_bufsize": read_bufsize,
+                "max_line_size": max_line_size,
+                "max_field_size": max_field_size,
+                "max_headers": max_headers,
+                "middlewares": middlewares,
+                **({} if proxy is None else {"proxy": check_proxy_url(proxy)}),
+                **({} if proxy_auth is None else {"proxy_auth": proxy_auth}),
+            }
+        )
+        self._headers_version = -1  # of the default fields that the templates were made from
+        self._templates: dict[tuple[str, str | None], Template] = {}
+        self._plain = (
+            auth is None
+            and not trust_env
+            and request_class is ClientRequest
+            and version == HttpVersion11
+            and isinstance(self._cookie_jar, CookieJar)
+        )
+        self._connector = connector
+        self._created_at = _caller()
+        if self._loop.get_debug():
+            self._source_traceback = traceback.extract_stack(sys._getframe(1))
+
+    def __init_subclass__(cls) -> None:
+        warnings.warn(
+            f"Inheritance class {cls.__name__} from ClientSession is discouraged", DeprecationWarning, stacklevel=2
+        )
+
+    def __del__(self, _warn: Callable[..., None] = warnings.warn) -> None:
+        connector = self._connector
+        if connector is None or connector.closed:
+            return
+        where = "" if self._created_at is None else f", created at {self._created_at[0]}:{self._created_at[1]}"
+        _warn(
+            f"Unclosed client session {self!r}{where}; use `async with` or `await session.close()`",
+            ResourceWarning,
+            source=self,
+        )
+        if self._loop.is_closed():
+            return
+        context: dict[str, Any] = {"client_session": self, "message": "Unclosed client session"}
+        if self._source_traceback is not None:
+            context["source_traceback"] = self._source_traceback
+        self._loop.call_exception_handler(context)
+        if self._connector_owner:
+            connector.shut_down()
+
+    async def __aenter__(self) -> ClientSession:
+        return self
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc_val: BaseException | None,
+        exc_tb: TracebackType | None,
+    ) -> None:
+        await self.close()
+
+    # ---- verbs
+
+    def request(self, method: str, url: StrOrURL, **kwargs: Unpack[_RequestOptions]) -> _RequestContextManager:
+        """Send a request; await the result for the response, or use it with `async with`.
+
+        Every option of the verbs is one of these keyword arguments.  Raises, when awaited: InvalidUrlClientError,
+        NonHttpUrlClientError, TypeError and ValueError for wrong arguments, before anything is sent;
+        ClientConnectionError and its kin when there is no connection or it fails; ClientResponseError for a malformed
+        response; TooManyRedirects; TimeoutError and its kin.  Cancellation closes the connection that is in use.
+        """
+        return _RequestContextManager(self._request(method, url, **kwargs))
+
+    def get(self, url: StrOrURL, *, allow_redirects: bool = True, **kwargs: Any) -> _RequestContextManager:
+        """Send a GET request."""
+        return _RequestContextManager(self._request("GET", url, allow_redirects=allow_redirects, **kwargs))
+
+    def options(self, url: StrOrURL, *, allow_redirects: bool = True, **kwargs: Any) -> _RequestContextManager:
+        """Send an OPTIONS request."""
+        return _RequestContextManager(self._request("OPTIONS", url, allow_redirects=allow_redirects, **kwargs))
+
+    def head(self, url: StrOrURL, *, allow_redirects: bool = False, **kwargs: Any) -> _RequestContextManager:
+        """Send a HEAD request; redirects are not followed unless asked for."""
+        return _RequestContextManager(self._request("HEAD", url, allow_redirects=allow_redirects, **kwargs))
+
+    def post(self, url: StrOrURL, *, data: Any = None, **kwargs: Any) -> _RequestContextManager:
+        """Send a POST request."""
+        return _RequestContextManager(self._request("POST", url, data=data, **kwargs))
+
+    def put(self, url: StrOrURL, *, data: Any = None, **kwargs: Any) -> _RequestContextManager:
+        """Send a PUT request."""
+        return _RequestContextManager(self._request("PUT", url, data=data, **kwargs))
+
+    def patch(self, url: StrOrURL, *, data: Any = None, **kwargs: Any) -> _RequestContextManager:
+        """Send a PATCH request."""
+        return _RequestContextManager(self._request("PATCH", url, data=data, **kwargs))
+
+    def delete(self, url: StrOrURL, **kwargs: Any) -> _RequestContextManager:
+        """Send a DELETE request."""
+        return _RequestContextManager(self._request("DELETE", url, **kwargs))
+
+    async def _request(self, method: str, str_or_url: StrOrURL, **options: Any) -> ClientResponse:
+        """Make a call: the one place that all verbs lead to."""
+        if self._connector is None or self._connector.closed:
+            raise RuntimeError("Session is closed")
+        if not options or (len(options) == 1 and options.get("allow_redirects") is True):
+            plan = self._defaults
+        else:
+            plan = self._defaults.merged(options)
+        url = self._build_url(str_or_url)
+        if url.scheme not in self._connector.allowed_protocol_schema_set:
+            raise NonHttpUrlClientError(url)
+        if method not in _METHODS:
+            method = checked_method(method)
+        return await follow.run(self, method, url, plan)
+
+    def _build_url(self, str_or_url: StrOrURL) -> URL:
+        try:
+            url = str_or_url if type(str_or_url) is URL else URL(str_or_url)
+        except ValueError as exc:
+            raise InvalidUrlClientError(str_or_url) from exc
+        if self._base_url is not None and not url.absolute:
+            return self._base_url.join(url)
+        return url
+
+    # ---- what the calls ask of their session
+
+    @property
+    def plain(self) -> bool:
+        """Whether plain requests of this session can be built from a template."""
+        return self._plain
+
+    def plain_request(self, method: str, url: URL, plan: Plan) -> ClientRequest | None:
+        """Build a request that asks for nothing special, None when it does after all."""
+        headers_version = getversion(self._default_headers)  # type: ignore[arg-type]
+        if headers_version != self._headers_version:
+            self._templates.clear()
+            self._headers_version = headers_version
+        place = (url.scheme, url.raw_authority)
+        template = self._templates.get(place)
+        if template is None:
+            template = self._make_template(url, place)
+        if not template.plain:
+            return None
+        jar = self._cookie_jar
+        cookie = jar.cookie_header(url) if jar else ""  # type: ignore[attr-defined]
+        return ClientRequest.from_template(self, method, url, plan, template, cookie)
+
+    def _make_template(self, url: URL, place: tuple[str, str | None]) -> Template:
+        if len(self._templates) >= TEMPLATE_LIMIT:
+            self._templates.clear()
+        skip = frozenset(name.lower() for name in self._skip_auto_headers)
+        template = self._templates[place] = Template(url, self._default_headers, skip)
+        if url.raw_user is not None or url.raw_password is not None:
+            template.plain = False
+        return template
+
+    def open_connector(self) -> BaseConnector:
+        """Return the connector; raises RuntimeError when the session was closed meanwhile."""
+        connector = self._connector
+        if connector is None or connector.closed:
+            raise RuntimeError("Session is closed")
+        return connector
+
+    def merged_headers(self, headers: LooseHeaders | None) -> CIMultiDict[str]:
+        """Return the session's fields with those of a call: a field of the call replaces all of that name."""
+        merged = self._default_headers.copy()
+        if headers:
+            if not isinstance(headers, (MultiDictProxy, MultiDict)):
+                headers = CIMultiDict(headers)
+            added: set[str] = set()
+            for name, value in headers.items():
+                if name in added:
+                    merged.add(name, value)
+                else:
+                    merged[name] = value
+                    added.add(name)
+        return merged
+
+    def skipped(self, skip_auto_headers: Iterable[str] | None) -> set[str] | None:
+        """Return the default fields that a call leaves out."""
+        skip: set[str] = set(self._skip_auto_headers)
+        if skip_auto_headers is not None:
+            skip.update(istr(name) for name in skip_auto_headers)
+        return skip or None
+
+    def cookies_for(self, url: URL, cookies: LooseCookies | None, origin: URL) -> BaseCookie[str]:
+        """Return the cookies of the jar for a URL, with those of a call unless it has left their origin."""
+        found = self._cookie_jar.filter_cookies(url)
+        if cookies is not None and same_origin(url, origin):
+            own = CookieJar(loop=self._loop, quote_cookie=self._cookie_jar.quote_cookie)
+            own.update_cookies(cookies)
+            for name, morsel in own.filter_cookies(url).items():
+                dict.__setitem__(found, name, morsel)
+        return found
+
+    def default_auth_for(self, url: URL) -> BasicAuth | None:
+        """Return the session's credentials; with a base URL they are for its origin only."""
+        if self._default_auth is None or (self._base_origin is not None and origin_of(url) != self._base_origin):
+            return None
+        return self._default_auth
+
+    def encode_json(self, value: Any) -> bytes:
+        """Serialise a value the way that this session does."""
+        if self._json_serialize_bytes is not None:
+            return self._json_serialize_bytes(value)
+        return self._json_serialize(value).encode("utf-8")
+
+    def json_payload(self, value: Any) -> Payload:
+        """Make a payload of a value."""
+        if self._json_serialize_bytes is not None:
+            return JsonBytesPayload(value, dumps=self._json_serialize_bytes)
+        return JsonPayload(value, dumps=self._json_serialize)
+
+    def resolve_charset(self, response: ClientResponse, body: bytes) -> str:
+        """Ask `fallback_charset_resolver`."""
+        return self._resolve_charset(response, body)
+
+    # ---- facts
+
+    @property
+    def closed(self) -> bool:
+        """Whether the session was closed or detached."""
+        return self._connector is None or self._connector.closed
+
+    @property
+    def connector(self) -> BaseConnector | None:
+        """The connector, None after `close()` and `detach()`."""
+        return self._connector
+
+    @property
+    def cookie_jar(self) -> AbstractCookieJar:
+        """The cookie jar."""
+        return self._cookie_jar
+
+    @property
+    def version(self) -> HttpVersion:
+        """The HTTP version of requests."""
+        return self._version
+
+    @property
+    def requote_redirect_url(self) -> bool:
+        """Whether redirect targets are quoted anew."""
+        return self._requote_redirect_url
+
+    @requote_redirect_url.setter
+    def requote_redirect_url(self, value: bool) -> None:
+        warnings.warn("session.requote_redirect_url modification is deprecated #2778", DeprecationWarning, stacklevel=2)
+        self._requote_redirect_url = value
+
+    @property
+    def loop(self) -> asyncio.AbstractEventLoop:
+        """The event loop of the session."""
+        return self._loop
+
+    @property
+    def timeout(self) -> ClientTimeout:
+        """The default limits of calls."""
+        return self._timeout
+
+    @property
+    def headers(self) -> CIMultiDict[str]:
+        """The default header fields; they may be changed."""
+        return self._default_headers
+
+    @property
+    def skip_auto_headers(self) -> frozenset[istr]:
+        """The default fields that are left out."""
+        return self._skip_auto_headers
+
+    @property
+    def auth(self) -> BasicAuth | None:
+        """The default credentials."""
+        return self._default_auth
+
+    @property
+    def json_serialize(self) -> Callable[[Any], str]:
+        """What turns values into JSON."""
+        return self._json_serialize
+
+    @property
+    def connector_owner(self) -> bool:
+        """Whether closing the session closes the connector."""
+        return self._connector_owner
+
+    @property
+    def raise_for_status(self) -> bool | Callable[[ClientResponse], Awaitable[None]]:
+        """What is done about statuses of 400 and more."""
+        return self._defaults.raise_for_status
+
+    @property
+    def auto_decompress(self) -> bool:
+        """Whether bodies are decoded by their Content-Encoding."""
+        return self._defaults.auto_decompress
+
+    @property
+    def trust_env(self) -> bool:
+        """Whether proxies and credentials are taken from the environment."""
+        return self._trust_env
+
+    @property
+    def trace_configs(self) -> list[TraceConfig]:
+        """The trace configurations."""
+        return self._trace_configs
+
+    @property
+    def request_class(self) -> type[ClientRequest]:
+        """The class of requests."""
+        return self._request_class
+
+    @property
+    def response_class(self) -> type[ClientResponse]:
+        """The class of responses."""
+        return self._response_class
+
+    # ---- end
+
+    async def close(self) -> None:
+        """Close the session, and its connector if it owns it; wait for the connections to end."""
+        if not self.closed:
+            assert self._connector is not None
+            if self._connector_owner:
+                await self._connector.close()
+            self._connector = None
+
+    def detach(self) -> None:
+        """Let go of the connector without closing it; the session counts as closed."""
+        self._connector = None
+
+
+_METHODS: Final = frozenset({"GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"})
+
+
+def _check_base_url(base_url: StrOrURL | None) -> tuple[URL | None, Any]:
+    if base_url is None:
+        return None, None
+    url = base_url if isinstance(base_url, URL) else URL(base_url)
+    if not url.absolute:
+        raise ValueError("URL should be absolute")
+    if not url.path.endswith("/"):
+        raise ValueError("base_url must have a trailing '/'")
+    return url, origin_of(url)
+
+
+def _loop_for(loop: asyncio.AbstractEventLoop | None, connector: BaseConnector | None) -> asyncio.AbstractEventLoop:
+    if loop is not None:
+        return loop
+    return asyncio.get_running_loop() if connector is None else connector.loop
+
+
+def _check_timeouts(timeout: Any, read_timeout: Any, conn_timeout: float | None) -> ClientTimeout:
+    """Merge the two deprecated arguments into the timeout."""
+    if timeout is not UNSET and (read_timeout is not UNSET or conn_timeout is not None):
+        name, field = ("read_timeout", "total") if read_timeout is not UNSET else ("conn_timeout", "connect")
+        raise ValueError(f"{name} and timeout parameters conflict, please setup timeout.{field}")
+    if timeout is not UNSET:
+        return check_session_timeout(timeout)
+    limits = DEFAULT_TIMEOUT
+    total, connect = limits.total, limits.connect
+    if read_timeout is not UNSET:
+        warnings.warn("read_timeout is deprecated, use timeout argument instead", DeprecationWarning, stacklevel=3)
+        total = read_timeout
+    if conn_timeout is not None:
+        warnings.warn("conn_timeout is deprecated, use timeout argument instead", DeprecationWarning, stacklevel=3)
+        connect = conn_timeout
+    if (total, connect) == (limits.total, limits.connect):
+        return limits
+    return ClientTimeout(total=total, connect=connect, sock_connect=limits.sock_connect)
+
+
+def _caller() -> tuple[str, int] | None:
+    """Return file and line of the first frame outside this package."""
+    frame: FrameType | None = sys._getframe(1)
+    package = __name__.partition(".")[0]
+    while frame is not None and str(frame.f_globals.get("__name__", "")).partition(".")[0] == package:
+        frame = frame.f_back
+    return None if frame is None else (frame.f_code.co_filename, frame.f_lineno)
+
+
+def request(
+    method: str,
+    url: StrOrURL,
+    *,
+    version: HttpVersion = HttpVersion11,
+    connector: BaseConnector | None = None,
+    loop: asyncio.AbstractEventLoop | None = None,
+    **kwargs: Any,
+) -> _SessionRequestContextManager:
+    """Make one call on a session of its own; use it with `async with`.
+
+    A connector that is given stays open; otherwise one is made for this call and closed after it.
+    """
+    owner = connector is None
+    if connector is None:
+        connector = TCPConnector(loop=loop, force_close=True)
+    session = ClientSession(loop=loop, version=version, connector=connector, connector_owner=owner)
+    return _SessionRequestContextManager(session._request(method, url, **kwargs), session)
