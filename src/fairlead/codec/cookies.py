@@ -142,16 +142,15 @@ def _as_octets(text: str) -> str:
 
 def _read_value(text: str, start: int) -> tuple[str, str, int]:
     """Return (value, coded value, where it ends) of the cookie-value at ``start``."""
-    while text[start : start + 1] in (" ", "\t"):
-        start += 1
-    if text.startswith('"', start):
-        quoted = _QUOTED_VALUE.match(text, start)
-        if quoted is not None:
-            return _unquote(quoted[0]), quoted[0], quoted.end()
     end = text.find(";", start)
     if end < 0:
         end = len(text)
     coded = text[start:end].strip(" \t")
+    if not coded.startswith('"'):
+        return coded, coded, end
+    quoted = _QUOTED_VALUE.match(text, text.index('"', start))
+    if quoted is not None:
+        return _unquote(quoted[0]), quoted[0], quoted.end()
     return _unquote(coded), coded, end
 
 
@@ -170,7 +169,9 @@ def _read_attributes(morsel: "Morsel[str]", text: str) -> None:
         if name not in _UNSET:
             continue
         value = _unquote(value.strip(" \t"))
-        if _octets(value) > MAX_ATTRIBUTE_SIZE or (name == "domain" and not value.isascii()):
+        if not value.isascii() and name == "domain":
+            continue
+        if len(value) > MAX_ATTRIBUTE_SIZE // 4 and _octets(value) > MAX_ATTRIBUTE_SIZE:
             continue
         set_attribute(morsel, name, value)
 
