@@ -4,8 +4,9 @@ In: ``NETRC``, ``~/.netrc`` (``~/_netrc`` on Windows), ``<scheme>_proxy`` and ``
 system settings of macOS and Windows say when no such variable is set. Out: ``BasicAuth`` and proxy URLs.
 
 Everything is looked up for each call, so a changed variable or file is seen by the next request; the parsed netrc file
-is kept for as long as its path, size and times stay the same. These functions block (a file, on Windows the registry),
-so the client calls ``netrc_from_env`` off the loop. The modules behind them are heavy and imported on first use.
+is kept for as long as its path, size and times stay the same. The calls block for a look at a file, on Windows at the
+registry: microseconds, but for a home directory on a slow network. The modules behind them are heavy and imported on
+first use.
 """
 
 from __future__ import annotations
@@ -46,7 +47,7 @@ def netrc_from_env() -> netrc | None:
     """Return the parsed netrc file of the user, None when there is none or it cannot be used.
 
     A file that cannot be read, although ``NETRC`` names it or it exists, and one that cannot be parsed are logged as
-    warnings. Blocks for a file; call it in a thread.
+    warnings. Blocks for a look at the file, and for reading it when it changed.
     """
     global _parsed_netrc
     named = os.environ.get("NETRC")
