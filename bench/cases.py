@@ -88,13 +88,18 @@ ALL_CASES: tuple[Case, ...] = (
 # end to end) is measured with fewer requests, so that a run under callgrind ends within minutes.
 HEAVY_WARM_UP = 2
 HEAVY: dict[tuple[str, str], tuple[int, int]] = {
-    ("httpx2", "session"): (2, 6),
-    ("httpx", "session"): (2, 6),
     ("pyreqwest", "session"): (4, 12),
     ("wreq", "session"): (4, 12),
-    ("httpx2", "get256"): (256, 768),
-    ("httpx", "get256"): (256, 768),
 }
+for _httpx in ("httpx2", "httpx"):
+    HEAVY |= {
+        (_httpx, "session"): (2, 6),
+        (_httpx, "get32"): (64, 192),
+        (_httpx, "get256"): (256, 512),
+        (_httpx, "chunks"): (3, 9),
+        (_httpx, "stream100m"): (1, 2),
+        (_httpx, "streamany100m"): (1, 2),
+    }
 
 BY_NAME = {case.name: case for case in ALL_CASES}
 QUICK = ("get1", "get32", "post", "tls", "session")

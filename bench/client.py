@@ -23,7 +23,7 @@ from .cases import BY_NAME, Case
 from .libraries import LIBRARIES, Library
 from .processes import ServerFacts, new_event_loop, pin_to
 
-PHASE_SECONDS = 240
+PHASE_SECONDS = 400
 Action = Callable[[str], Coroutine[Any, Any, object]]
 
 
