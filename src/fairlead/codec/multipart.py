@@ -69,7 +69,9 @@ _TOKEN = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 _NOT_QUOTABLE = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
 _NOT_BASE64 = re.compile(rb"[^A-Za-z0-9+/=]+")
 # A part may have one of each of these: two would let two readers see two different bodies (RFC 9110 §5.3).
-_SINGLETONS = frozenset({"content-length", "content-type", "content-encoding", "content-transfer-encoding"})
+_SINGLETONS = frozenset(
+    {"content-disposition", "content-encoding", "content-length", "content-transfer-encoding", "content-type"}
+)
 
 
 class MultipartError(ProtocolError, ValueError):

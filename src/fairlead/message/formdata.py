@@ -16,12 +16,12 @@ import warnings
 from collections import deque
 from collections.abc import AsyncIterable, Iterable
 from typing import Any
-from urllib.parse import urlencode
 
 from multidict import MultiDict, MultiDictProxy
 
 from .. import hdrs
 from ..codec.disposition import content_disposition_header
+from ..codec.forms import encode_form
 from ..codec.multipart import check_field_text
 from .facts import guess_filename
 from .multipart import MultipartWriter
@@ -73,8 +73,8 @@ class FormData:
     ) -> None:
         """Add one field; anything but a plain value without further arguments makes the form multipart.
 
-        ``content_transfer_encoding`` does that too, and has no other effect (RFC 7578 §4.7). Raises TypeError for
-        arguments that are not str, ValueError for control characters in them.
+        ``content_transfer_encoding`` is deprecated: it does that too, and has no other effect (RFC 7578 §4.7). Raises
+        TypeError for arguments that are not str, ValueError for control characters in them.
         """
         if isinstance(value, io.IOBase):
             self._is_multipart = True
@@ -82,8 +82,8 @@ class FormData:
             self._is_multipart = True
             if filename is None and content_transfer_encoding is None:
                 warnings.warn(
-                    "In v4, passing bytes will no longer create a file field. "
-                    "Please explicitly use the filename parameter or pass a BytesIO object.",
+                    "bytes become a file field named like the field, which will change; pass filename= or an "
+                    "io.BytesIO object to say that a file is meant",
                     DeprecationWarning,
                     stacklevel=2,
                 )
@@ -104,6 +104,11 @@ class FormData:
             self._is_multipart = True
         if content_transfer_encoding is not None:
             _check_str("content_transfer_encoding", content_transfer_encoding)
+            warnings.warn(
+                "content_transfer_encoding is deprecated and has no effect on what is sent (RFC 7578 §4.7)",
+                DeprecationWarning,
+                stacklevel=2,
+            )
             self._is_multipart = True
         self._fields.append((disposition, headers, value))
 
@@ -137,7 +142,7 @@ class FormData:
         if charset != "utf-8":
             content_type += f"; charset={charset}"
         pairs = [(disposition["name"], value) for disposition, _, value in self._fields]
-        return BytesPayload(urlencode(pairs, doseq=True, encoding=charset).encode(), content_type=content_type)
+        return BytesPayload(encode_form(pairs, charset), content_type=content_type)
 
     def _as_multipart(self) -> MultipartWriter:
         """Turn the fields that came since the last call into parts."""

@@ -12,7 +12,6 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, cast
-from urllib.parse import urlencode
 
 from multidict import CIMultiDict
 
@@ -24,6 +23,7 @@ from ..codec.disposition import (
     content_disposition_filename,
     parse_content_disposition,
 )
+from ..codec.forms import encode_form
 from ..codec.multipart import (
     TransferEncoder,
     Transparent,
@@ -183,7 +183,7 @@ class MultipartWriter(Payload):
         pairs = list(obj.items()) if isinstance(obj, Mapping) else obj
         return self.append_payload(
             StringPayload(
-                urlencode(pairs, doseq=True),
+                encode_form(pairs).decode("ascii"),
                 headers=CIMultiDict(headers or ()),
                 content_type="application/x-www-form-urlencoded",
             )

@@ -167,7 +167,7 @@ class streamer:
     """Deprecated decorator for coroutine functions that write a body; an async generator does the same."""
 
     def __init__(self, coro: Callable[..., Awaitable[None]]) -> None:
-        warnings.warn("@streamer is deprecated, use async generators instead", DeprecationWarning, stacklevel=2)
+        warnings.warn("streamer is deprecated, an async generator does the same", DeprecationWarning, stacklevel=2)
         self.coro = coro
 
     def __call__(self, *args: Any, **kwargs: Any) -> _StreamWrapper:
