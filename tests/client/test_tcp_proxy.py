@@ -197,6 +197,7 @@ async def test_an_answer_that_is_not_http_is_an_error() -> None:
     error = await refused_by(b"SSH-2.0-OpenSSH\r\n\r\n")
     assert isinstance(error, fairlead.ClientHttpProxyError)
     assert "answer to CONNECT is not usable" in error.message
+    assert error.status == 400
 
 
 async def test_bytes_before_the_tunnel_is_used_are_an_error() -> None:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import os
 import ssl
+import subprocess
 import sys
 import threading
 from typing import Any
@@ -77,12 +79,8 @@ async def test_the_default_context_is_made_off_the_loop(monkeypatch: pytest.Monk
 
 def test_importing_the_module_makes_no_context() -> None:
     code = "import fairlead.wire.tls as tls; raise SystemExit(len(tls._contexts))"
-    import subprocess
-
-    assert (
-        subprocess.run([sys.executable, "-c", code], check=False, env={"PYTHONPATH": ":".join(sys.path)}).returncode
-        == 0
-    )
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    assert subprocess.run([sys.executable, "-c", code], check=False, env=environment).returncode == 0
 
 
 def test_a_python_without_tls_says_so_when_https_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -409,7 +409,7 @@ class TCPConnector(BaseConnector):
             head = await tunnel.connect(tunnel_authority(host, port), proxy_req.headers.items())
         except ProtocolError as exc:
             text = f"The proxy's answer to CONNECT is not usable: {exc.message}"
-            raise ClientHttpProxyError(asked, (), status=exc.status, message=text) from exc
+            raise ClientHttpProxyError(asked, (), status=400, message=text) from exc
         if head.status != TUNNEL_STATUS:
             raise ClientHttpProxyError(
                 asked, (), status=head.status, message=head.reason, headers=CIMultiDictProxy(head.headers)

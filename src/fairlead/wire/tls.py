@@ -36,6 +36,7 @@ except ImportError:  # a Python built without OpenSSL still speaks plain HTTP
         class SSLCertVerificationError(SSLError):
             """Stands for ssl.SSLCertVerificationError; nobody raises it."""
 
+
 __all__ = (
     "ALPN_PROTOCOLS",
     "HAS_TLS",
