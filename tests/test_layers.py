@@ -29,12 +29,12 @@ SOURCE = Path(__file__).parent.parent / "src" / PACKAGE
 # Layer: its modules from left to right. A package in a layer (client/middlewares/) is one room under one name.
 LAYERS = {
     "words": "version hdrs typedefs keys signals errors",
-    "codec": "grammar events fields framing chunked http1 coding mime disposition links dates cookies forms multipart urls"
-    " challenge",
+    "codec": "grammar events fields framing chunked http1 coding mime disposition links dates cookies forms multipart"
+    " urls challenge",
     "wire": "clock streams queues writer exchange link h1_link sockets tls dns eyeballs pool dial proxy",
     "message": "facts text body files payload parts multipart formdata",
-    "client": "tracing auth env cookiejar timeouts redirects options response request connector tcp local follow session"
-    " middlewares",
+    "client": "tracing auth env cookiejar timeouts redirects options response request connector tcp local follow"
+    " session middlewares",
     "edges": "testing pytest_plugin cli compat __main__",
 }
 # Layers whose modules lie directly in the package. Its __init__, the face, stands between client and edges.

@@ -28,9 +28,7 @@ KEY = ConnectionKey("h", 1, True, True, None, None, None)
 
 
 @pytest.fixture(autouse=True)
-def session(monkeypatch: pytest.MonkeyPatch) -> None:
-    if not hasattr(fairlead, "ClientSession"):
-        monkeypatch.setattr(cli, "fairlead", pytest.importorskip("aiohttp"))
+def no_proxies(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in list(os.environ):
         if name.lower().endswith("_proxy"):
             monkeypatch.delenv(name)
@@ -443,10 +441,24 @@ def test_an_interrupted_download_leaves_nothing(
 # --- As a process -----------------------------------------------------------------------------------------------------
 
 
-def test_the_module_runs_as_a_command() -> None:
-    command = [sys.executable, "-W", "error", "-m", "fairlead", "--version"]
+def command(*argv: str) -> tuple[list[str], dict[str, str]]:
     paths = os.pathsep.join([str(Path(cli.__file__).parent.parent), os.environ.get("PYTHONPATH", "")])
-    done = subprocess.run(
-        command, capture_output=True, text=True, timeout=30, check=False, env={**os.environ, "PYTHONPATH": paths}
-    )
+    return [sys.executable, "-W", "error", "-m", "fairlead", *argv], {**os.environ, "PYTHONPATH": paths}
+
+
+def test_the_module_runs_as_a_command() -> None:
+    argv, env = command("--version")
+    done = subprocess.run(argv, capture_output=True, text=True, timeout=30, check=False, env=env)
     assert (done.returncode, done.stdout, done.stderr) == (0, f"fairlead {fairlead.__version__}\n", "")
+
+
+@pytest.mark.skipif(os.name == "nt", reason="closed pipes are told otherwise there")
+def test_a_reader_that_has_seen_enough_ends_the_command_without_a_word(server: str) -> None:
+    argv, env = command(f"{server}/binary")
+    with subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=env) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        assert process.stdout.read(1) == b"\0"
+        process.stdout.close()
+        assert process.stderr.read() == b""
+        assert process.wait(30) == 23

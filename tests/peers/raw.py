@@ -157,6 +157,8 @@ class RawConnection:
 
     async def send(self, data: bytes) -> None:
         """Write and wait until the kernel has it; a peer that has left is not an error here."""
+        if self.writer.is_closing():  # uvloop raises RuntimeError where asyncio ignores the write
+            return
         with contextlib.suppress(ConnectionError, ssl_module.SSLError):
             self.writer.write(data)
             await self.writer.drain()
