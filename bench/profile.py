@@ -79,6 +79,12 @@ def with_lines(loop: asyncio.AbstractEventLoop, session: Session, count: int, op
         sys.settrace(None)
     total = sum(counter.by_line.values())
     print(f"{session.case.title}: {total / count:,.0f} bytecode instructions a request (C functions not counted)")
+    by_file: collections.Counter[str] = collections.Counter()
+    for (file, _), hits in counter.by_function.items():
+        by_file[file] += hits
+    for file, hits in by_file.most_common(options.top):
+        print(f"{hits / count:9.1f}  {hits / total:6.1%}  {place(file)}")
+    print()
     for (file, name), hits in counter.by_function.most_common(options.top):
         print(f"{hits / count:9.1f}  {place(file)}  {name}")
     print()
