@@ -3,9 +3,10 @@
 In: the text of a field block, every line ended by CRLF, without the empty line that ends the section.
 Out: the pairs in order, names as spelled by the sender.
 
-Parsing is one `findall` over the whole block.  That it matched everything is shown by the lengths: the matches must
-account for every character of the block.  Only a block that fails this is looked at line by line, to say what is wrong
-(or, for a lenient reader, to repair it).
+Parsing is one `findall` over the whole block.  That it matched everything is shown by the counts: a match begins at the
+start of a line and ends with its LF, so there must be as many matches as LFs.  (Comparing lengths would not do: a line
+without the usual space after its colon could make up for a character that no match covers.)  Only a block that fails
+this is looked at line by line, to say what is wrong (or, for a lenient reader, to repair it).
 
 Limits: `max_field_size` bytes for a name and for a value, `max_headers` lines.  RFC 9110 §5, RFC 9112 §5.
 """
@@ -41,14 +42,13 @@ def shown(text: str | bytes) -> str:
 def parse_fields(block: str, max_field_size: int, max_headers: int) -> list[tuple[str, str]]:
     """Split a field block into pairs; raises ProtocolError for anything that the grammar does not allow."""
     pairs: list[tuple[str, str]] = _find_fields(block)
-    # ": " and CRLF are four characters a line where the sender puts one space after the colon, as nearly all do.
-    if sum([len(name) + len(value) for name, value in pairs]) + 4 * len(pairs) != len(block):
-        check_lines(block)
+    if block.count("\n") != len(pairs):
+        raise first_fault(block)
     if " \r\n" in block or "\t\r\n" in block:
         pairs = [(name, value.rstrip(" \t")) for name, value in pairs]
     if len(pairs) > max_headers:
         raise too_many(max_headers)
-    if len(block) > max_field_size:
+    if len(block) > max_field_size or not block.isascii():
         check_sizes(pairs, max_field_size)
     return pairs
 
@@ -59,34 +59,32 @@ def parse_fields_leniently(block: str, max_field_size: int, max_headers: int) ->
     A folded line continues the value before it, joined by one space (RFC 9112 §5.2: "replace each received obs-fold
     with one or more SP octets").
     """
-    lines: list[str] = []
+    folded: list[list[str]] = []  # each field line with what continues it
     for line in block.split("\n")[:-1]:
         line = line.removesuffix("\r")
-        if line[:1] in (" ", "\t"):
-            if lines:
-                lines[-1] += " " + line.strip(" \t")
-            elif line.strip(" \t"):
-                raise field_error("fold", "a folded line follows the start line", line)
-            continue
-        lines.append(line)
+        if line[:1] not in (" ", "\t"):
+            folded.append([line])
+        elif folded:
+            folded[-1].append(line.strip(" \t"))
+        elif line.strip(" \t"):
+            raise field_error("fold", "a folded line follows the start line", line)
     pairs: list[tuple[str, str]] = []
-    for line in lines:
-        match = FIELD_LINE_LENIENT.fullmatch(line + "\r\n")
+    for parts in folded:
+        line = " ".join(parts)
+        match = FIELD_LINE_LENIENT.fullmatch(line)
         if match is None:
-            explain_line(line)
-        else:
-            pairs.append((match[1], match[2].rstrip(" \t")))
+            raise line_fault(line)
+        pairs.append((match[1], match[2].rstrip(" \t")))
     if len(pairs) > max_headers:
         raise too_many(max_headers)
     check_sizes(pairs, max_field_size)
     return pairs
 
 
-def check_lines(block: str) -> None:
-    """Raise for the first line that is not a field line; return when only white space was unusual."""
-    for line in block.split("\r\n")[:-1]:
-        if FIELD_LINE.fullmatch(line + "\r\n") is None:
-            explain_line(line)
+def first_fault(block: str) -> ProtocolError:
+    """The error for the first line of a block that is not a field line."""
+    lines = block.split("\r\n")[:-1]
+    return line_fault(next((line for line in lines if FIELD_LINE.fullmatch(line + "\r\n") is None), block))
 
 
 def check_sizes(pairs: list[tuple[str, str]], max_field_size: int) -> None:
@@ -94,26 +92,28 @@ def check_sizes(pairs: list[tuple[str, str]], max_field_size: int) -> None:
     for name, value in pairs:
         if len(name) > max_field_size:
             raise too_long("field name", name, max_field_size, "max_field_size")
-        if len(value) > max_field_size:
+        if len(value) > max_field_size or (
+            not value.isascii() and len(value.encode("utf-8", "surrogateescape")) > max_field_size
+        ):
             raise too_long(f"value of {name[:SHOWN]}", value, max_field_size, "max_field_size")
 
 
-def explain_line(line: str) -> None:
-    """Raise the error that says what is wrong with one line of a field block."""
+def line_fault(line: str) -> ProtocolError:
+    """The error that says what is wrong with one line of a field block."""
     name, colon, value = line.partition(":")
     if line[:1] in (" ", "\t"):
-        raise field_error("fold", "a folded line (RFC 9112 §5.2)", line)
+        return field_error("fold", "a folded line (RFC 9112 §5.2)", line)
     if not colon:
-        raise field_error("colon", "a field line without a colon", line)
+        return field_error("colon", "a field line without a colon", line)
     if not name:
-        raise field_error("name", "an empty field name", line)
+        return field_error("name", "an empty field name", line)
     if name[-1:] in (" ", "\t"):
-        raise field_error("space-before-colon", "white space before the colon (RFC 9112 §5.1)", line)
+        return field_error("space-before-colon", "white space before the colon (RFC 9112 §5.1)", line)
     if TOKEN.fullmatch(name) is None:
-        raise field_error("name", "a field name that is not a token", line)
+        return field_error("name", "a field name that is not a token", line)
     if "\n" in value or "\r" in value:
-        raise field_error("line-end", "a bare CR or LF inside a field line (RFC 9112 §2.2)", line)
-    raise field_error("value", "a control character in a field value (RFC 9110 §5.5)", line)
+        return field_error("line-end", "a bare CR or LF inside a field line (RFC 9112 §2.2)", line)
+    return field_error("value", "a control character in a field value (RFC 9110 §5.5)", line)
 
 
 def field_error(slug: str, what: str, line: str) -> ProtocolError:
@@ -145,7 +145,8 @@ def serialise_head(start_line: str, fields: Iterable[tuple[str, str]]) -> bytes:
     """Write a start line and header section, with the empty line that ends it.
 
     Raises ValueError for a name that is not a token and for a control character anywhere (header injection),
-    TypeError for a value that is not a string.
+    TypeError for a value that is not a string.  Surrogates of bytes that were not UTF-8 when they were received are
+    sent as those bytes again; any other surrogate is a UnicodeEncodeError.
     """
     names: list[str] = []
     values: list[str] = []
@@ -159,10 +160,11 @@ def serialise_head(start_line: str, fields: Iterable[tuple[str, str]]) -> bytes:
         raise TypeError(
             f"Cannot serialize non-str key {value!r}: the value of header {name} must be a string"
         ) from None
-    if suspect is not None or (names and FIELD_NAMES.fullmatch("\n".join(names)) is None):
+    listed = "\n".join(names)
+    if suspect is not None or (names and FIELD_NAMES.fullmatch(listed) is None) or listed.count("\n") >= len(names) > 0:
         raise unsendable(start_line, names, values)
     lines = [f"{name}: {value}\r\n" for name, value in zip(names, values, strict=True)]
-    return f"{start_line}\r\n{''.join(lines)}\r\n".encode()
+    return f"{start_line}\r\n{''.join(lines)}\r\n".encode("utf-8", "surrogateescape")
 
 
 def unsendable(start_line: str, names: list[str], values: list[str]) -> ValueError:
@@ -179,4 +181,5 @@ def unsendable(start_line: str, names: list[str], values: list[str]) -> ValueErr
 
 def has_token(value: str, token: str) -> bool:
     """Tell whether a comma-separated list holds a token (case-insensitive; RFC 9110 §5.6.1)."""
-    return any(item.strip(" \t").lower() == token for item in value.split(","))
+    # Some letters outside ASCII have an ASCII letter as their lower case: the Kelvin sign becomes "k".
+    return any(item.strip(" \t").lower() == token and item.isascii() for item in value.split(","))

@@ -24,6 +24,9 @@ CHUNKED: Final = -1
 UNTIL_CLOSE: Final = -2
 """The body ends when the connection does (responses only)."""
 
+MAX_CONTENT_LENGTH: Final = 2**63 - 1
+"""Bytes: what the sizes and offsets of any platform can hold."""
+
 TUNNEL: Final = -3
 """No HTTP follows: the connection was upgraded or is a CONNECT tunnel."""
 
@@ -44,9 +47,9 @@ def response_length(method: str, status: int, headers: CIMultiDict[str]) -> int:
     Raises ProtocolError for contradictory or malformed framing fields, whichever rule applies.
     """
     declared = declared_length(headers)
-    if status < 200 or status == 204 or status == 304 or method == "HEAD":
+    if 99 < status < 200 or status == 204 or status == 304 or method == "HEAD":
         return TUNNEL if status == 101 else 0
-    if method == "CONNECT" and status < 300:
+    if method == "CONNECT" and 199 < status < 300:
         return TUNNEL
     return UNTIL_CLOSE if declared is None else declared
 
@@ -54,13 +57,13 @@ def response_length(method: str, status: int, headers: CIMultiDict[str]) -> int:
 def request_length(headers: CIMultiDict[str], version: HttpVersion) -> int:
     """Decide the body length of a request: without framing fields there is none (RFC 9112 §6.3, rule 7).
 
-    Raises ProtocolError: a transfer coding other than chunked gets status 501, one in an HTTP/1.0 message or together
-    with Content-Length 400 (RFC 9112 §6.1: request smuggling).
+    Raises ProtocolError: anything but chunked, once, as the transfer coding gets status 501, one in an HTTP/1.0 message
+    or together with Content-Length 400 (RFC 9112 §6.1: request smuggling).
     """
     declared = declared_length(headers)
     if declared is None:
         return 0
-    if declared == UNTIL_CLOSE:
+    if declared < 0 and not is_chunked_alone(headers.getall(_TRANSFER_ENCODING)):
         raise ProtocolError(
             "h1.length.coding",
             f"Unsupported Transfer-Encoding {shown(headers[_TRANSFER_ENCODING])}: only chunked is understood",
@@ -88,8 +91,12 @@ def declared_length(headers: CIMultiDict[str]) -> int | None:
     if coding == "chunked" and len(codings) == 1:
         return CHUNKED
     # A list; chunked counts only as the last coding (RFC 9112 §6.3 rule 4).
-    last = ",".join(codings).rsplit(",", 1)[-1].strip(" \t").lower()
-    return CHUNKED if last == "chunked" else UNTIL_CLOSE
+    return CHUNKED if has_token(",".join(codings).rsplit(",", 1)[-1], "chunked") else UNTIL_CLOSE
+
+
+def is_chunked_alone(codings: list[str]) -> bool:
+    """Tell whether chunked is the only transfer coding; other codings below it would be left in the body."""
+    return len(codings) == 1 and "," not in codings[0] and has_token(codings[0], "chunked")
 
 
 def content_length(value: str, headers: CIMultiDict[str]) -> int:
@@ -101,8 +108,12 @@ def content_length(value: str, headers: CIMultiDict[str]) -> int:
             raise length_error("overflow", f"Content-Length overflow: {shown(value)}")
         raise length_error("syntax", f"Invalid character in Content-Length: {shown(value)}")
     if len(headers.getall(_CONTENT_LENGTH)) > 1:
-        raise length_error("duplicate", f"Duplicate Content-Length: {headers.getall(_CONTENT_LENGTH)!r}")
-    return int(value)
+        found = ", ".join(headers.getall(_CONTENT_LENGTH))
+        raise length_error("duplicate", f"Duplicate Content-Length: {shown(found)}")
+    length = int(value)
+    if length > MAX_CONTENT_LENGTH:
+        raise length_error("overflow", f"Content-Length overflow: {shown(value)}")
+    return length
 
 
 def keeps_alive(version: HttpVersion, headers: CIMultiDict[str]) -> bool:
@@ -117,4 +128,7 @@ def keeps_alive(version: HttpVersion, headers: CIMultiDict[str]) -> bool:
     value = ",".join(headers.getall(_CONNECTION))
     if has_token(value, "close"):
         return False
-    return version == HttpVersion11 or (version == HttpVersion10 and has_token(value, "keep-alive"))
+    if version == HttpVersion11:
+        return True
+    # A transfer coding in an HTTP/1.0 message: its framing is suspect, "close the connection" (RFC 9112 §6.1).
+    return version == HttpVersion10 and has_token(value, "keep-alive") and _TRANSFER_ENCODING not in headers

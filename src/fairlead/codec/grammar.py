@@ -22,17 +22,22 @@ FIELD_NAMES: Final = re.compile(rf"[{_TCHAR}]+(?:\n[{_TCHAR}]+)*")
 #   field-line  = field-name ":" OWS field-value OWS
 # RFC 9110 §5.5
 #   field-value = *field-content, of VCHAR, SP, HTAB and obs-text: no control characters
-# Trailing white space is left in the value; the caller strips it where there is any.
-FIELD_LINE: Final = re.compile(rf"([{_TCHAR}]+):[ \t]*([^\x00-\x08\x0a-\x1f\x7f]*)\r\n")
+# Trailing white space is left in the value; the caller strips it where there is any.  A match begins at the start of a
+# line and holds one LF, its last character: so a block is matched whole when it has as many matches as LFs.  The
+# possessive repetitions (`*+`) keep a failing match linear: what they took is never given back.
+FIELD_LINE: Final = re.compile(rf"^([{_TCHAR}]+):[ \t]*+([^\x00-\x08\x0a-\x1f\x7f]*+)\r\n", re.MULTILINE)
 
 # The same for peers that put control characters into values (RFC 9110 §5.5: "field values containing other CTL
 # characters are also invalid; however, recipients MAY retain such characters"); CR, LF and NUL stay forbidden.
-FIELD_LINE_LENIENT: Final = re.compile(rf"([{_TCHAR}]+):[ \t]*([^\x00\r\n]*)\r\n")
+FIELD_LINE_LENIENT: Final = re.compile(rf"([{_TCHAR}]+):[ \t]*+([^\x00\r\n]*+)")
 
 # RFC 9112 §4
 #   status-line = HTTP-version SP status-code SP [ reason-phrase ]
 # The second SP is missing in front of an empty reason in the wild; it carries no meaning.
 STATUS_LINE: Final = re.compile(r"HTTP/([0-9])\.([0-9]) ([0-9]{3})(?: ([^\r\n]*))?")
+
+# What a request line can begin with: one tchar.
+METHOD_START: Final = re.compile(rf"[{_TCHAR}]".encode())
 
 # RFC 9112 §3
 #   request-line = method SP request-target SP HTTP-version
@@ -41,15 +46,16 @@ REQUEST_LINE: Final = re.compile(rf"([{_TCHAR}]+) ([\x21-\x7e\x80-\U0010ffff]+) 
 
 # RFC 9112 §7.1, §7.1.1
 #   chunk-size = 1*HEXDIG          chunk-ext = *( BWS ";" BWS chunk-ext-name [ BWS "=" BWS chunk-ext-val ] )
-# Sixteen digits hold every size that a machine can count; the extension's length is bounded by the decoder.
-CHUNK_LINE: Final = re.compile(rb"([0-9A-Fa-f]{1,16})[ \t]*(;[^\x00-\x08\x0a-\x1f\x7f]*)?\r\n")
+# Sixteen digits hold every size that a machine can count; the extension's length is bounded by the decoder.  White
+# space in front of CRLF carries no meaning and is sent by some (llhttp and h11 accept it as well).
+CHUNK_LINE: Final = re.compile(rb"([0-9A-Fa-f]{1,16}+)[ \t]*+(;[^\x00-\x08\x0a-\x1f\x7f]*+)?\r\n")
 
 # What a chunk-size line can be before its LF has come.
-CHUNK_LINE_PREFIX: Final = re.compile(rb"[0-9A-Fa-f]{1,16}[ \t]*(?:;[^\x00-\x08\x0a-\x1f\x7f]*)?\r?")
+CHUNK_LINE_PREFIX: Final = re.compile(rb"[0-9A-Fa-f]{1,16}+[ \t]*+(?:;[^\x00-\x08\x0a-\x1f\x7f]*+)?\r?")
 
 # RFC 9110 §8.6
 #   Content-Length = 1*DIGIT
-# Nineteen digits: below 2**63, so that no peer in any language overflows on it.
+# Nineteen digits hold 2**63, the decoder's limit.
 CONTENT_LENGTH: Final = re.compile(r"[0-9]{1,19}")
 
 # The end of a head whose lines may end with a bare LF (RFC 9112 §2.2 allows a recipient to recognise it).

@@ -5,13 +5,17 @@ for what the peer sent: a `ProtocolError` is the last event of the list, after e
 on the decoder is closed.  `feed_eof()` says that no more bytes will come.
 
 A `ResponseDecoder` must know which request each response belongs to: call `expect(method)` once for each.  Bytes that
-belong to no request are an error.  A `RequestDecoder` goes on to the next request by itself.
+belong to no request are an error.  A `RequestDecoder` goes on to the next request by itself, except after one that asks
+for a tunnel or an upgrade: what follows is held until `tunnel()` or `resume()` says what it is.
 
-The fast path is a head that arrives whole, with CRLF line ends: one `find`, one decode, one `findall`.  Everything else
-(heads in pieces, sloppy line ends, errors) takes the slow path, which costs time only linear in what came.
+The fast path is a small head that arrives whole, with CRLF line ends: one `find`, one decode, one `findall`.  Any other
+(a head in pieces, a large one, sloppy line ends, errors) takes the slow path, which scans line by line, costs time only
+linear in what came, and finds the same error however the bytes were cut: the first one in their order, but that field
+lines are judged when the head is complete.
 
-Limits: `max_line_size` for the start line, `max_field_size` for a field name and a field value, `max_headers` field
-lines, MAX_INTERIM interim responses, MAX_EMPTY_LINES before a start line.
+Limits: `max_line_size` for the start line, `max_field_size` for a field name and a field value (twice that and
+FIELD_LINE_EXTRA for a line before its LF has come), `max_headers` field lines, folded lines counted too, MAX_INTERIM
+interim responses, MAX_EMPTY_LINES before a start line, MAX_HELD bytes after a request for a tunnel or an upgrade.
 """
 
 from __future__ import annotations
@@ -22,6 +26,7 @@ from typing import TYPE_CHECKING, Final
 
 from multidict import CIMultiDict
 
+from .. import hdrs
 from ..errors import ProtocolError
 from .chunked import ChunkedDecoder
 from .events import END, HttpVersion, HttpVersion10, HttpVersion11, RequestHead, ResponseHead
@@ -29,6 +34,7 @@ from .fields import (
     MAX_FIELD_SIZE,
     MAX_HEADERS,
     MAX_LINE_SIZE,
+    has_token,
     parse_fields,
     parse_fields_leniently,
     serialise_head,
@@ -37,7 +43,7 @@ from .fields import (
     too_many,
 )
 from .framing import CHUNKED, UNTIL_CLOSE, keeps_alive, request_length, response_length
-from .grammar import HEAD_END_LENIENT, REQUEST_LINE, STATUS_LINE
+from .grammar import HEAD_END_LENIENT, METHOD_START, REQUEST_LINE, STATUS_LINE, TOKEN
 
 if TYPE_CHECKING:
     from .events import Event
@@ -48,6 +54,14 @@ MAX_INTERIM: Final = 1000
 MAX_EMPTY_LINES: Final = 8
 """Empty lines in front of a start line, which RFC 9112 §2.2 asks recipients to skip."""
 
+MAX_HELD: Final = 1 << 20
+"""Bytes kept for the protocol after an upgrade; the owner of the connection stops reading long before."""
+
+FIELD_LINE_EXTRA: Final = 4
+"""Bytes of a field line besides name and value: the colon and some white space."""
+
+_CR: Final = 13
+
 _KNOWN_VERSIONS: Final = {
     ("1", "1"): HttpVersion11,
     ("1", "0"): HttpVersion10,
@@ -55,12 +69,26 @@ _KNOWN_VERSIONS: Final = {
     ("2", "0"): HttpVersion(2, 0),
 }
 
-_IDLE, _HEAD, _LENGTH, _CHUNKED, _UNTIL_CLOSE, _TUNNEL, _CLOSED = range(7)
+_IDLE, _HEAD, _LENGTH, _CHUNKED, _UNTIL_CLOSE, _TUNNEL, _HELD, _CLOSED = range(8)
+
+_CONNECTION = hdrs.CONNECTION
+_HOST = hdrs.HOST
+_UPGRADE = hdrs.UPGRADE
 
 
 def line_error(slug: str, message: str, status: int = 400) -> ProtocolError:
     """The error for a malformed start line."""
     return ProtocolError(f"h1.line.{slug}", message, fault="peer", status=status)
+
+
+def bare_lf(line: bytes) -> ProtocolError:
+    """The error of a strict reader for a line that ends with LF alone."""
+    return line_error("line-end", f"Expected CRLF at the end of a line, got a bare LF: {shown(line)}")
+
+
+def as_text(data: bytes | bytearray) -> str:
+    """Decode bytes of a head; those that are not UTF-8 become surrogates, which stand for the same bytes again."""
+    return data.decode("utf-8", "surrogateescape")
 
 
 # Servers send the same few lines over and over.
@@ -94,11 +122,14 @@ class Decoder:
         "_body",
         "_empty_lines",
         "_lenient",
+        "_line_start",
+        "_lines",
         "_max_field_size",
         "_max_headers",
         "_max_line_size",
         "_missing",
-        "_scanned",
+        "_seen",
+        "_small",
         "_state",
         "_tail",
         "error",
@@ -112,15 +143,15 @@ class Decoder:
         max_headers: int = MAX_HEADERS,
         lenient: bool = False,
     ) -> None:
-        self._max_line_size = max_line_size
-        self._max_field_size = max_field_size
-        self._max_headers = max_headers
+        self.set_limits(max_line_size, max_field_size, max_headers)
         self._lenient = lenient
         self._state = _HEAD
         self._missing = 0  # bytes of a body with a length still to come
         self._body: ChunkedDecoder | None = None
         self._tail = bytearray()  # an incomplete head
-        self._scanned = (0, 0)  # of the tail: where the current line starts, how many lines came before it
+        self._line_start = 0  # of an incomplete head: where its last line starts,
+        self._lines = 0  # how many lines came before that one,
+        self._seen = 0  # and how far it was looked at
         self._empty_lines = 0
         self.error: ProtocolError | None = None
 
@@ -129,6 +160,7 @@ class Decoder:
         self._max_line_size = max_line_size
         self._max_field_size = max_field_size
         self._max_headers = max_headers
+        self._small = min(max_line_size, max_field_size)  # no line of a head of this size is over a limit
 
     @property
     def closed(self) -> bool:
@@ -138,7 +170,7 @@ class Decoder:
     @property
     def in_head(self) -> bool:
         """Whether a part of a head has been received."""
-        return bool(self._tail)
+        return self._state == _HEAD and bool(self._tail)
 
     @property
     def missing(self) -> int | None:
@@ -146,7 +178,7 @@ class Decoder:
         return self._missing if self._state == _LENGTH else None
 
     def feed(self, data: bytes) -> list[Event]:
-        """Decode more bytes; return what they held."""
+        """Decode more bytes, at least one; return what they held."""
         state = self._state
         if state == _LENGTH and len(data) < self._missing:
             self._missing -= len(data)
@@ -180,16 +212,18 @@ class Decoder:
             )
         elif state == _CHUNKED:
             error = ProtocolError("h1.eof.chunked", "Not enough data to satisfy transfer length header.")
-        elif self._tail:
+        elif state == _HEAD and self._tail:
             error = ProtocolError("h1.eof.head", f"The connection ended inside a head: {shown(bytes(self._tail))}")
         else:
             return []
         self.error = error
+        self._tail.clear()
         return [error]
 
     def _advance(self, data: bytes, events: list[Event]) -> None:
         pos = 0
         size = len(data)
+        no_fast = -1  # before this position no head can take the fast path
         while pos < size:
             state = self._state
             if state == _HEAD:
@@ -201,16 +235,18 @@ class Decoder:
                 if data[pos] in b"\r\n":
                     pos = self._skip_empty_lines(data, pos)
                     continue
-                end = data.find(b"\r\n\r\n", pos)
-                if end >= 0 and self._parse_fast(data[pos : end + 2], events):
-                    pos = end + 4
-                    continue
-                head_end = self._slow_head_end(data, pos)
-                if head_end < 0:
+                if pos > no_fast:
+                    end = data.find(b"\r\n\r\n", pos)
+                    if 0 <= end <= pos + self._small and self._parse_fast(data[pos : end + 2], events):
+                        pos = end + 4
+                        continue
+                    no_fast = size if end < 0 else end
+                found = HEAD_END_LENIENT.search(data, pos)
+                if found is None:
                     self._start_tail(data[pos:])
                     return
-                self._parse_slow(data[pos:head_end], events)
-                pos = head_end
+                self._parse_slow(data[pos : found.end()], events)
+                pos = found.end()
             elif state == _LENGTH:
                 end = pos + self._missing
                 if end > size:
@@ -229,8 +265,9 @@ class Decoder:
                     self._body = None
                     events.pop()  # its END; ours follows
                     self._finish(events)
-            elif state == _IDLE:
+            elif state in (_IDLE, _HELD):
                 self._unexpected(data[pos:])
+                return
             else:
                 events.append(data[pos:])
                 return
@@ -238,36 +275,35 @@ class Decoder:
     # ---- heads
 
     def _parse_fast(self, head: bytes, events: list[Event]) -> bool:
-        """Parse a head that arrived whole; return False when only a lenient look can tell what is in it."""
+        """Parse a small head that arrived whole; return False when only a second look can tell what is in it."""
         text = head.decode("utf-8", "surrogateescape")
         line, _, block = text.partition("\r\n")
-        if len(line) > self._max_line_size:
-            raise too_long("start line", line, self._max_line_size, "max_line_size")
+        pairs: list[tuple[str, str]] | None = None
         try:
             pairs = parse_fields(block, self._max_field_size, self._max_headers)
             self._begin(line, pairs, events)
         except ProtocolError:
-            if self._lenient and ("\n" in line or _is_sloppy(block)):
+            if pairs is None or "\n" in line:
                 return False
             raise
         return True
 
     def _parse_slow(self, head: bytes, events: list[Event]) -> None:
-        """Parse a head with unusual line ends."""
-        text = head.decode("utf-8", "surrogateescape")
-        line, _, block = text.partition("\n")
-        line = line.removesuffix("\r")
-        block = block.removesuffix("\n").removesuffix("\r")
-        if len(line) > self._max_line_size:
-            raise too_long("start line", line, self._max_line_size, "max_line_size")
-        if not self._lenient:
-            where = next(item for item in text.split("\n")[:-1] if not item.endswith("\r"))
-            raise line_error("line-end", f"Expected CRLF at the end of a line, got a bare LF: {shown(where)}")
-        self._begin(line, parse_fields_leniently(block, self._max_field_size, self._max_headers), events)
-
-    def _slow_head_end(self, data: bytes, pos: int) -> int:
-        match = HEAD_END_LENIENT.search(data, pos)
-        return -1 if match is None else match.end()
+        """Parse any head: hold the limits, then look at the fields, leniently if need be and allowed."""
+        empty_line = 2 if head.endswith(b"\r\n") else 1
+        lines = head[:-empty_line]
+        self._line_start = self._lines = self._seen = 0
+        self._scan(lines)
+        if empty_line == 1 and not self._lenient:
+            raise bare_lf(head[-60:])
+        line, _, block = lines.decode("utf-8", "surrogateescape").partition("\n")
+        try:
+            pairs = parse_fields(block, self._max_field_size, self._max_headers)
+        except ProtocolError:
+            if not self._lenient:
+                raise
+            pairs = parse_fields_leniently(block, self._max_field_size, self._max_headers)
+        self._begin(line.removesuffix("\r"), pairs, events)
 
     def _skip_empty_lines(self, data: bytes, pos: int) -> int:
         if data.startswith(b"\r\n", pos):
@@ -286,47 +322,62 @@ class Decoder:
 
     def _start_tail(self, data: bytes) -> None:
         self._tail += data
-        self._scanned = (0, 0)
-        self._scan_tail()
+        self._line_start = self._lines = self._seen = 0
+        self._scan(self._tail)
 
     def _join_tail(self, data: bytes) -> bytes:
         """Append to the incomplete head; return it whole with what follows when it is complete, else b""."""
         tail = self._tail
-        seen = max(0, len(tail) - 3)
+        seen = max(0, len(tail) - 2)
         tail += data
-        if HEAD_END_LENIENT.search(tail, seen) is None and tail[:2] != b"\r\n":
-            self._scan_tail()
+        # A tail that begins with CR is no head: it may be an empty line now.
+        if tail[0] != _CR and HEAD_END_LENIENT.search(tail, seen) is None:
+            self._scan(tail)
             return b""
         whole = bytes(tail)
         tail.clear()
         return whole
 
-    def _scan_tail(self) -> None:
-        """Hold the limits while a head is incomplete, looking at each byte once."""
-        tail = self._tail
-        start, lines = self._scanned
+    def _scan(self, head: bytes | bytearray) -> None:
+        """Hold the limits over the lines of a head, complete or not; bytes that were looked at before are skipped."""
+        start, lines, seen = self._line_start, self._lines, self._seen
+        size = len(head)
+        if not lines and not self._can_start(bytes(head[:5])):
+            self._check_start(as_text(head[:100]))
         while True:
-            limit = self._max_line_size if not lines else 2 * self._max_field_size + 4
-            end = tail.find(b"\n", start)
-            if (len(tail) if end < 0 else end) - start > limit + 1:
-                what, option = ("field line", "max_field_size") if lines else ("start line", "max_line_size")
-                raise too_long(what, bytes(tail[start : start + 100]), limit if not lines else limit // 2 - 2, option)
+            limit = 2 * self._max_field_size + FIELD_LINE_EXTRA if lines else self._max_line_size
+            end = head.find(b"\n", seen)
+            stop = size if end < 0 else end
+            if not lines:
+                self._check_cr(head, seen, stop, limit)
+            if stop - start - (stop > start and head[stop - 1] == _CR) > limit:
+                shown_part = bytes(head[start : start + 100])
+                if lines:
+                    raise too_long("field line", shown_part, self._max_field_size, "max_field_size")
+                raise too_long("start line", shown_part, limit, "max_line_size")
             if end < 0:
                 break
+            if not self._lenient and (end == start or head[end - 1] != _CR):
+                raise bare_lf(bytes(head[start : end + 1]))
             if not lines:
-                self._check_start(bytes(tail[start:end]).removesuffix(b"\r").decode("utf-8", "surrogateescape"))
+                self._check_start(as_text(head[start:end]).removesuffix("\r"))
             lines += 1
-            start = end + 1
             if lines > self._max_headers + 1:
                 raise too_many(self._max_headers)
-        self._scanned = (start, lines)
-        if not lines and not self._can_start(bytes(tail[:9])):
-            self._check_start(bytes(tail).decode("utf-8", "surrogateescape"))
+            start = seen = end + 1
+        self._line_start, self._lines = start, lines
+        self._seen = max(start, size - 1)  # a CR at the end is judged by what follows it
+
+    def _check_cr(self, head: bytes | bytearray, seen: int, stop: int, limit: int) -> None:
+        """Raise for a CR inside the start line, without waiting for a LF that may never come."""
+        found = head.find(b"\r", seen, min(stop, limit))
+        if 0 <= found < stop - 1:
+            self._check_start(as_text(head[: found + 2]))
 
     # ---- what the roles differ in
 
     def _can_start(self, prefix: bytes) -> bool:
-        """Tell whether a start line may begin with these bytes."""
+        """Tell whether a start line may begin with these bytes, at most five."""
         raise NotImplementedError
 
     def _check_start(self, line: str) -> None:
@@ -382,13 +433,21 @@ class ResponseDecoder(Decoder):
         self._interim = 0
 
     def expect(self, method: str) -> None:
-        """Announce that the next response answers a request with this method."""
+        """Announce that the next response answers a request with this method.
+
+        Raises RuntimeError while another response is being received; a closed decoder stays closed.
+        """
+        if self._state != _IDLE:
+            if self._state == _CLOSED:
+                return
+            if self._state != _HEAD or self._tail:
+                raise RuntimeError("expect() was called while another response is being received")
         self._method = method
         self._interim = 0
         self._state = _HEAD
 
     def _can_start(self, prefix: bytes) -> bool:
-        return b"HTTP/".startswith(prefix[:5]) or prefix[:5] == b"HTTP/" or prefix[:1] == b"\r"
+        return b"HTTP/".startswith(prefix) or prefix == b"\r"
 
     def _check_start(self, line: str) -> None:
         parse_status_line(line)
@@ -406,6 +465,7 @@ class ResponseDecoder(Decoder):
             self._interim += 1
             if self._interim > MAX_INTERIM:
                 raise line_error("interim", f"More than {MAX_INTERIM} interim responses")
+            self._empty_lines = 0
             return
         self._start_body(length, events)
 
@@ -418,16 +478,50 @@ class ResponseDecoder(Decoder):
 
 
 class RequestDecoder(Decoder):
-    """Decode requests, one after the other."""
+    """Decode requests, one after the other.
 
-    __slots__ = ()
+    After the END of a request for a tunnel or an upgrade (`held` is true then) the owner must answer with one of
+    `tunnel()` and `resume()`.
+    """
 
-    def tunnel(self) -> None:
-        """Stop decoding after the request just ended: what follows is not HTTP."""
-        self._state = _TUNNEL
+    __slots__ = ("_asked",)
+
+    _asked: bool
+
+    @property
+    def held(self) -> bool:
+        """Whether the last request asked for a tunnel or an upgrade and nobody has answered yet."""
+        return self._state == _HELD
+
+    def tunnel(self) -> bytes:
+        """Stop decoding: no HTTP follows; return what has come since the request, which belongs to the next protocol.
+
+        Raises RuntimeError when the decoder is not held, unless it is closed: then there is nothing to return.
+        """
+        held = self._unhold()
+        if self._state != _CLOSED:
+            self._state = _TUNNEL
+        return held
+
+    def resume(self) -> list[Event]:
+        """Go on with HTTP, for the tunnel or upgrade was refused or ignored; return the events held back.
+
+        Raises RuntimeError when the decoder is not held, unless it is closed: then there are no events.
+        """
+        held = self._unhold()
+        if self._state != _CLOSED:
+            self._state = _HEAD
+        return self.feed(held) if held else []
+
+    def _unhold(self) -> bytes:
+        if self._state not in (_HELD, _CLOSED):
+            raise RuntimeError("the last request asked for no upgrade, or it was answered already")
+        held = bytes(self._tail)
+        self._tail.clear()
+        return held
 
     def _can_start(self, prefix: bytes) -> bool:
-        return True  # a method is any token; the line's own limit holds
+        return METHOD_START.match(prefix) is not None or prefix == b"\r"
 
     def _check_start(self, line: str) -> None:
         parse_request_line(line)
@@ -437,36 +531,41 @@ class RequestDecoder(Decoder):
         head.method, head.target, head.version = parse_request_line(line)
         head.pairs = pairs
         headers = head.headers = CIMultiDict(pairs)
-        hosts = headers.getall("Host", ())
+        hosts = headers.getall(_HOST, ())
         if len(hosts) != 1 and (hosts or head.version == HttpVersion11):
             raise ProtocolError("h1.host", f"Expected exactly one Host field, got {len(hosts)} (RFC 9112 §3.2)")
         head.length = request_length(headers, head.version)
         head.keep_alive = keeps_alive(head.version, headers)
+        self._asked = head.method == "CONNECT" or (_UPGRADE in headers and asks_upgrade(head.version, headers))
         events.append(head)
         self._start_body(head.length, events)
 
     def _finish(self, events: list[Event]) -> None:
-        self._state = _HEAD
+        self._state = _HELD if self._asked else _HEAD
         events.append(END)
 
     def _unexpected(self, data: bytes) -> None:
-        raise AssertionError("a request decoder is never idle")
+        self._tail += data
+        if len(self._tail) > MAX_HELD:
+            raise ProtocolError("h1.upgrade.early", f"Got more than {MAX_HELD} bytes before the upgrade was answered")
 
 
-def _is_sloppy(block: str) -> bool:
-    """Tell whether a field block has the faults that a lenient reader repairs: bare LF, folds, control characters."""
-    return block.count("\n") != block.count("\r\n") or "\n " in block or "\n\t" in block or not _printable(block)
-
-
-def _printable(block: str) -> bool:
-    return not any((char < " " and char not in "\t\r\n") or char == "\x7f" for char in block)
+def asks_upgrade(version: HttpVersion, headers: CIMultiDict[str]) -> bool:
+    """Tell whether an Upgrade field counts: Connection must name it, and HTTP/1.0 has none (RFC 9110 §7.8)."""
+    return version == HttpVersion11 and has_token(",".join(headers.getall(_CONNECTION, ())), "upgrade")
 
 
 def encode_request(method: str, target: str, version: HttpVersion, fields: Iterable[tuple[str, str]]) -> bytes:
     """Write a request head (RFC 9112 §3); raises ValueError for what must not be sent."""
+    if TOKEN.fullmatch(method) is None:
+        raise ValueError(f"Invalid method {shown(method)}: a method is a token (RFC 9110 §9.1)")
+    if not target or " " in target:
+        raise ValueError(f"Invalid request target {shown(target)}: expected characters without a space")
     return serialise_head(f"{method} {target} HTTP/{version.major}.{version.minor}", fields)
 
 
 def encode_response(status: int, reason: str, version: HttpVersion, fields: Iterable[tuple[str, str]]) -> bytes:
     """Write a response head (RFC 9112 §4); raises ValueError for what must not be sent."""
+    if not 99 < status < 1000:
+        raise ValueError(f"Invalid status {status}: expected three digits")
     return serialise_head(f"HTTP/{version.major}.{version.minor} {status} {reason}", fields)
