@@ -33,7 +33,7 @@ LAYERS = {
     " urls challenge",
     "wire": "clock streams queues writer exchange link h1_link sockets tls dns eyeballs pool dial proxy",
     "message": "facts text body files payload parts multipart formdata",
-    "client": "tracing auth env cookiejar timeouts redirects options response request connector tcp local follow"
+    "client": "tracing auth env cookiejar timeouts redirects options connector template response request tcp local follow"
     " session middlewares",
     "edges": "testing pytest_plugin cli compat __main__",
 }

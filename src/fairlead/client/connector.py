@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, Final
 from ..errors import ClientConnectionError, ClientConnectorError, ConnectionTimeoutError
 from ..keys import ConnectionKey
 from ..wire.h1_link import H1ClientLink
-from ..wire.pool import QUEUE, Pool
+from ..wire.pool import QUEUE, Host, Pool
 
 if TYPE_CHECKING:
     from .request import ClientRequest
@@ -100,32 +100,32 @@ class Connection:
                     {"message": "Exception in a Connection callback", "exception": exc, "connection": self}
                 )
 
-    def release(self) -> None:
-        """Give the connection back so that another exchange can use it."""
-        link = self._link
-        if link is not None:
+    def finish(self, link: H1ClientLink, reusable: bool) -> None:
+        """Give the connection back: for another exchange, or to be closed."""
+        if self._link is not None:
             self._link = None
             if self._callbacks is not None:
                 self.notify_release()
-            self._connector.give_back(self._key, link)
+            self._connector.finish(link, reusable)
+
+    def release(self) -> None:
+        """Give the connection back so that another exchange can use it."""
+        if self._link is not None:
+            self.finish(self._link, True)
 
     def close(self) -> None:
         """Give the connection back and close it."""
-        link = self._link
-        if link is not None:
-            self._link = None
-            if self._callbacks is not None:
-                self.notify_release()
-            self._connector.give_back(self._key, link, should_close=True)
+        if self._link is not None:
+            self.finish(self._link, False)
 
 
 class _Waiter:
     """One caller that waits for a slot."""
 
-    __slots__ = ("future", "key")
+    __slots__ = ("future", "host")
 
-    def __init__(self, key: ConnectionKey, future: asyncio.Future[None]) -> None:
-        self.key = key
+    def __init__(self, host: Host[Any, Any, Any], future: asyncio.Future[None]) -> None:
+        self.host = host
         self.future = future
 
 
@@ -190,8 +190,12 @@ class BaseConnector:
     def __init_subclass__(cls) -> None:
         super().__init_subclass__()
         cls._connect_overridden = cls.connect is not BaseConnector.connect
+        cls.takes_plain = not cls._connect_overridden
 
     _connect_overridden = False
+
+    takes_plain = True
+    """Whether `take()` may stand in for `connect()`."""
 
     def __del__(self, _warn: Callable[..., None] = warnings.warn) -> None:
         if self._closed:
@@ -270,8 +274,16 @@ class BaseConnector:
         if self._connect_overridden:
             return None
         key = req.connection_key
-        link = self._pool.reuse(key, self._loop.time())
+        link = self._pool.reuse(self._pool.host(key), self._loop.time())
         return None if link is None else Connection(self, key, link)
+
+    def host(self, key: ConnectionKey) -> Host[ConnectionKey, H1ClientLink, Any]:
+        """Return what the pool knows of a peer; holding it makes `take()` cheap."""
+        return self._pool.host(key)
+
+    def take(self, host: Host[ConnectionKey, H1ClientLink, Any], now: float) -> H1ClientLink | None:
+        """Return an idle link to a peer at once, None when there is none.  It must come back through `finish()`."""
+        return self._pool.reuse(host, now)
 
     async def connect(self, req: ClientRequest, traces: list[Trace], timeout: ClientTimeout) -> Connection:
         """Return a connection for the request: an idle one, or a new one within the limits.
@@ -299,10 +311,11 @@ class BaseConnector:
 
     async def _connect(self, req: ClientRequest, traces: list[Trace], timeout: ClientTimeout) -> Connection:
         key = req.connection_key
-        found = self._pool.acquire(key, self._loop.time())
+        host = self._pool.host(key)
+        found = self._pool.acquire(host, self._loop.time())
         if found is QUEUE:
-            await self._wait_for_slot(key, traces)
-            found = self._pool.claim(key, self._loop.time())
+            await self._wait_for_slot(host, traces)
+            found = self._pool.claim(host, self._loop.time())
         try:
             if isinstance(found, H1ClientLink):
                 for trace in traces:
@@ -310,8 +323,9 @@ class BaseConnector:
                 link = found
             else:
                 link = await self._open(req, traces, timeout)
+                link.host = host
         except BaseException:
-            self._pass_on(self._pool.release(key, None, self._loop.time()))
+            self._pass_on(self._pool.release(host, None, self._loop.time()))
             raise
         self._close_stale()
         return Connection(self, key, link)
@@ -332,28 +346,28 @@ class BaseConnector:
             raise
         return link
 
-    async def _wait_for_slot(self, key: ConnectionKey, traces: list[Trace]) -> None:
+    async def _wait_for_slot(self, host: Host[ConnectionKey, H1ClientLink, Any], traces: list[Trace]) -> None:
         for trace in traces:
             await trace.send_connection_queued_start()
-        waiter = _Waiter(key, self._loop.create_future())
-        self._pool.enqueue(key, waiter)
+        waiter = _Waiter(host, self._loop.create_future())
+        self._pool.enqueue(host, waiter)
         try:
             await waiter.future
             for trace in traces:
                 await trace.send_connection_queued_end()
         except BaseException:
             future = waiter.future
-            if not self._pool.withdraw(key, waiter) and not future.cancelled() and future.exception() is None:
-                self._pass_on(self._pool.release(key, None, self._loop.time()))
+            if not self._pool.withdraw(host, waiter) and not future.cancelled() and future.exception() is None:
+                self._pass_on(self._pool.release(host, None, self._loop.time()))
             raise
 
-    def give_back(self, key: ConnectionKey, link: H1ClientLink, *, should_close: bool = False) -> None:
-        """Take a connection back from its exchange."""
-        if should_close or self._force_close or self._closed or not link.reusable:
+    def finish(self, link: H1ClientLink, reusable: bool) -> None:
+        """Take a link back: it becomes idle, or is closed if it can not serve another exchange."""
+        if not reusable or link.transport is None or self._force_close or self._closed:
             self._shut(link)
-            waiter = self._pool.release(key, None, 0.0)
+            waiter = self._pool.release(link.host, None, 0.0)
         else:
-            waiter = self._pool.release(key, link, self._loop.time())
+            waiter = self._pool.release(link.host, link, self._loop.time())
             if self._sweep_timer is None:
                 self._watch_idle()
         if waiter is not None:
@@ -365,7 +379,7 @@ class BaseConnector:
             if not waiter.future.done():
                 waiter.future.set_result(None)
                 return
-            waiter = self._pool.release(waiter.key, None, self._loop.time())
+            waiter = self._pool.release(waiter.host, None, self._loop.time())
 
     def _factory(self) -> H1ClientLink:
         """Make the protocol for a new connection."""

@@ -35,17 +35,23 @@ from . import redirects
 from .auth import strip_auth_from_url
 from .env import get_env_proxy_for_url
 from .request import ClientRequest
+from .response import translated
 from .timeouts import limit_of
 from .tracing import Trace
 
 if TYPE_CHECKING:
+    from ..wire.exchange import Exchange
     from .connector import Connection
     from .options import Plan
     from .response import ClientResponse
     from .session import ClientSession
+    from .template import Route
 
 IDEMPOTENT: Final = frozenset({"GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE"})
 """Methods that may be sent twice (RFC 9110 §9.2.2)."""
+
+LOST: Final = (ServerDisconnectedError, ClientOSError, ClientConnectionResetError)
+"""What a connection that has ended looks like."""
 
 _SET_COOKIE = hdrs.SET_COOKIE
 
@@ -53,24 +59,39 @@ Handler = Callable[[ClientRequest], Awaitable["ClientResponse"]]
 
 
 async def run(session: ClientSession, method: str, url: URL, plan: Plan) -> ClientResponse:
-    """Make the call; see `ClientSession.request` for what it raises."""
+    """Make a call in full; see `ClientSession.request` for what it raises."""
     started = session.loop.time()
-    traces = make_traces(session, plan) if session.trace_configs else []
     if plan.upload_tracker is not None:
         plan.upload_tracker.claim()
-    if not traces and plan.plain and session.plain and plan.params is None and not plan.middlewares:
-        request = session.plain_request(method, url, plan)
-        if request is not None:
-            request.started = started
-            response = await attempt(session, request, plan, traces, started)
-            if _SET_COOKIE in response.headers:
-                session.cookie_jar.update_cookies_from_headers(response.headers.getall(_SET_COOKIE), response.url)
-            if response.status not in redirects.REDIRECTS or not plan.allow_redirects:
-                if plan.raise_for_status:
-                    await check_status(plan, response)
-                return response
-            return await Call(session, method, url, plan, traces, started).after(request, response)
+    traces = make_traces(session, plan) if session.trace_configs else []
     return await Call(session, method, url, plan, traces, started).run()
+
+
+async def recover(
+    session: ClientSession, plan: Plan, exchange: Exchange, route: Route, exc: BaseException
+) -> ClientResponse:
+    """Go on after a plain request on a reused connection has failed: raise, or send it once more."""
+    exchange.abort()
+    request = session.plain_request(exchange.method, route, plan)
+    error = translated(exc, request.request_info)
+    if not isinstance(error, LOST):
+        if error is exc:
+            raise error
+        raise error from exc
+    if exchange.link.received or exchange.method not in IDEMPOTENT:
+        raise error if exchange.link.received else explained(error, request)
+    request.started = started = exchange.started(session.loop.time())
+    response = await attempt(session, request, plan, [], started, retried=True)
+    return await after(session, plan, response, started)
+
+
+async def after(session: ClientSession, plan: Plan, response: ClientResponse, started: float) -> ClientResponse:
+    """Finish a plain call whose response is a redirect or came by a detour."""
+    if _SET_COOKIE in response.headers:
+        session.cookie_jar.update_cookies_from_headers(response.headers.getall(_SET_COOKIE), response.url)
+    request = response.request
+    call = Call(session, request.method, request.original_url, plan, [], started)
+    return await call.after(request, response)
 
 
 def make_traces(session: ClientSession, plan: Plan) -> list[Trace]:
@@ -95,24 +116,29 @@ async def check_status(plan: Plan, response: ClientResponse) -> None:
 
 
 async def attempt(
-    session: ClientSession, request: ClientRequest, plan: Plan, traces: list[Trace], started: float
+    session: ClientSession,
+    request: ClientRequest,
+    plan: Plan,
+    traces: list[Trace],
+    started: float,
+    *,
+    retried: bool = False,
 ) -> ClientResponse:
     """Send one request and wait for the head of its response, once more if the connection turned out to be dead."""
     connector = session.open_connector()
-    conn = connector.reuse(request) if not traces else None
-    retried = False
+    conn = None if traces or retried else connector.reuse(request)
     while True:
         if conn is None:
             request.check()
             conn = await connect(session, request, plan, traces, started)
         link = conn.protocol
-        reused = link is not None and link.served > 0
+        reused = link is not None and link.used
         written = False
         try:
             response = await request.send(conn)
             written = True
             await response.start(conn)
-        except (ServerDisconnectedError, ClientOSError, ClientConnectionResetError) as exc:
+        except LOST as exc:
             untouched = link is None or not link.received
             if written and not (reused and untouched):
                 raise
@@ -129,7 +155,7 @@ async def attempt(
         return response
 
 
-def explained(exc: Exception, request: ClientRequest) -> Exception:
+def explained(exc: BaseException, request: ClientRequest) -> BaseException:
     """Say what a lost connection means for a request that is not repeated automatically."""
     exc.add_note(
         f"{request.method} {request.url} was sent on a reused connection that ended without an answer; it may have "
@@ -191,10 +217,12 @@ class Call:
             await check_status(self.plan, response)
         except BaseException as exc:
             for trace in self.traces:
-                await trace.send_request_exception(self.method, self.url, self.headers, exc)
+                await trace.send_request_exception(
+                    self.method, merge_params(self.url, self.params), self.headers, exc
+                )
             raise
         for trace in self.traces:
-            await trace.send_request_end(self.method, self.url, self.headers, response)
+            await trace.send_request_end(self.method, merge_params(self.url, self.params), self.headers, response)
         return response
 
     async def after(self, request: ClientRequest, response: ClientResponse) -> ClientResponse:
@@ -247,6 +275,7 @@ class Call:
         if auth is not None and hdrs.AUTHORIZATION in self.headers:
             raise ValueError("Cannot combine AUTHORIZATION header with AUTH argument or credentials encoded in URL")
         self.url = url
+        self.auth = self.auth or url_auth  # credentials of the URL hold for redirects within its origin
         proxy, proxy_auth = plan.proxy, plan.proxy_auth
         if proxy is None and session.trust_env:
             try:
@@ -292,7 +321,9 @@ class Call:
             response.set_history(self.history)
             return True
         for trace in self.traces:
-            await trace.send_request_redirect(self.method, self.url, self.headers, response)
+            await trace.send_request_redirect(
+                self.method, merge_params(self.url, self.params), self.headers, response
+            )
         self.history.append(response)
         if plan.max_redirects and len(self.history) >= plan.max_redirects:
             response.close()

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 from ..codec.urls import check_proxy_url
 from ..wire.tls import check_ssl_argument, merge_ssl_arguments
 from .auth import BasicAuth
-from .timeouts import DEFAULT_TIMEOUT, ClientTimeout, check_request_timeout
+from .timeouts import DEFAULT_TIMEOUT, ClientTimeout, check_request_timeout, limit_of
 
 if TYPE_CHECKING:
     from ssl import SSLContext
@@ -62,8 +62,15 @@ class Plan:
     middlewares: Sequence[Any] = ()
     upload_tracker: UploadTracker | None = None
 
+    # What follows from the options.
     plain = True
-    """Whether nothing but the defaults is asked for that would change the request's head or connection."""
+    """Whether nothing is asked for that would change the request's head or its connection."""
+    usual = True
+    """Whether the exchange needs no setting beyond a coarse deadline."""
+    total: float | None = DEFAULT_TIMEOUT.total
+    """The limit of the whole call in seconds, None for none."""
+    limits = (8190, 8190, 128)
+    """Of the response decoder: `max_line_size`, `max_field_size`, `max_headers`."""
 
     def merged(self, options: dict[str, Any]) -> Plan:
         """Return these options overridden by the arguments of a call.
@@ -73,6 +80,11 @@ class Plan:
         plan = Plan.__new__(Plan)
         facts = plan.__dict__
         facts.update(self.__dict__)
+        if _BODY.issuperset(options):
+            facts.update(options)
+            if facts["json"] is not None and facts["data"] is not None:
+                raise ValueError("data and json parameters can not be used at the same time")
+            return plan
         for name, value in options.items():
             try:
                 check = _CHECKS[name]
@@ -83,18 +95,35 @@ class Plan:
                 if value is _DEFAULT:
                     continue
             facts[name] = value
-        if not _PLAIN.issuperset(facts):
-            facts["plain"] = False
-            if "verify_ssl" in facts or "ssl_context" in facts or "fingerprint" in facts:
-                facts["ssl"] = merge_ssl_arguments(
-                    facts.get("ssl", True),
-                    facts.pop("verify_ssl", None),
-                    facts.pop("ssl_context", None),
-                    facts.pop("fingerprint", None),
-                )
+        plan.settle()
+        if "verify_ssl" in facts or "ssl_context" in facts or "fingerprint" in facts:
+            facts["ssl"] = merge_ssl_arguments(
+                facts.get("ssl", True),
+                facts.pop("verify_ssl", None),
+                facts.pop("ssl_context", None),
+                facts.pop("fingerprint", None),
+            )
         if facts.get("json") is not None and facts.get("data") is not None:
             raise ValueError("data and json parameters can not be used at the same time")
         return plan
+
+    def settle(self) -> None:
+        """Work out what follows from the options, so that a request need not."""
+        facts = self.__dict__
+        facts["plain"] = _PLAIN.issuperset(facts) and not self.middlewares
+        timeout = self.timeout
+        total = facts["total"] = limit_of(timeout.total)
+        facts["usual"] = (
+            self.auto_decompress
+            and self.read_until_eof
+            and not timeout.sock_read
+            and (total is None or total > timeout.ceil_threshold)
+        )
+        limits = (self.max_line_size, self.max_field_size, self.max_headers)
+        if limits != self.limits:
+            facts["limits"] = limits
+        for name in _HOT:
+            facts.setdefault(name, getattr(Plan, name))
 
 
 _DEFAULT: Any = object()
@@ -116,9 +145,21 @@ _PLAIN = frozenset(
         "read_until_eof",
         "timeout",
         "trace_request_ctx",
+        # what follows from the options
+        "limits",
+        "plain",
+        "total",
+        "usual",
     }
 )
 """Options that leave the request's own header fields and its connection alone."""
+
+
+_BODY = frozenset({"allow_redirects", "data", "json"})
+"""Options that need no check and change nothing else."""
+
+_HOT = ("allow_redirects", "data", "json", "limits", "params", "raise_for_status", "read_bufsize")
+"""Options that each request looks at: found fastest on the instance."""
 
 
 def _none_is_default(name: str, value: Any) -> Any:

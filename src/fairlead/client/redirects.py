@@ -7,7 +7,6 @@ What changes on the way:
 - 303 turns every method but HEAD into GET; 301 and 302 turn POST into GET, as all user agents do.  The body goes with
   the method.
 - Credentials (Authorization, Cookie, Proxy-Authorization fields and `auth`) do not cross origins.
-- The fragment of the first URL is kept where the new one has none (§10.2.2).
 """
 
 from __future__ import annotations
@@ -60,6 +59,4 @@ def decide(method: str, url: URL, status: int, headers: Mapping[str, str], *, re
     if (status == 303 and method != hdrs.METH_HEAD) or (status in (301, 302) and method == hdrs.METH_POST):
         method = hdrs.METH_GET
         keep_body = False
-    if not target.raw_fragment and url.raw_fragment:
-        target = target.with_fragment(url.fragment)
     return Follow(method, target, keep_body, same_origin(url, target))

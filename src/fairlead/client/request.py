@@ -2,9 +2,9 @@
 
 In: method, URL and the options of a call.  Out: a head, a body, and the exchange that carries them.
 
-There are two ways to make one.  A call that asks for nothing special is built from its session's `Template`: the header
-lines that all such requests to one server share are serialised once, and only what differs is added.  Everything else
-goes through the constructor, field by field, in the order in which the fields are sent: Host, the caller's fields, the
+There are two ways to make one.  A plain call, which asks for nothing special, is sent from its session's `Route`
+without any ClientRequest; one is made from the route when somebody asks for it.  Everything else goes through the
+constructor, field by field, in the order in which the fields are sent: Host, the caller's fields, the
 defaults that the caller did not set, Cookie, Authorization, Content-*, Transfer-Encoding, Expect, Connection.
 
 Limits: bodies up to SMALL_BODY bytes leave in one write with the head; larger ones are sent by a task of their own, so
@@ -16,12 +16,11 @@ RFC 9110 §6, §7, §10.1; RFC 9112 §3.
 from __future__ import annotations
 
 import asyncio
-import sys
 from collections.abc import Iterable, Iterator, Mapping
 from http.cookies import BaseCookie, Morsel, SimpleCookie
 from typing import TYPE_CHECKING, Any, Final
 
-from multidict import CIMultiDict, CIMultiDictProxy, MultiDict, MultiDictProxy, istr
+from multidict import CIMultiDict, CIMultiDictProxy, MultiDict, MultiDictProxy
 from yarl import URL
 
 from .. import hdrs
@@ -29,21 +28,20 @@ from ..codec.coding import accept_encoding
 from ..codec.cookies import parse_cookie_header
 from ..codec.events import HttpVersion, HttpVersion10, HttpVersion11
 from ..codec.fields import serialise_head
-from ..codec.grammar import FORBIDDEN, TOKEN
-from ..codec.urls import absolute_form, authority_form, host_header, is_noncanonical_ipv4, merge_params, origin_form
-from ..errors import ClientConnectionError, ClientConnectionResetError, InvalidUrlClientError, UploadAbortedError
+from ..codec.grammar import TOKEN
+from ..codec.urls import absolute_form, authority_form, merge_params, origin_form
+from ..errors import ClientConnectionError, ClientConnectionResetError, UploadAbortedError
 from ..keys import ConnectionKey, RequestInfo
 from ..message.body import BytesPayload, Payload, get_payload
 from ..message.body import LookupError as NoPayload
 from ..message.formdata import FormData
-from ..version import __version__
-from ..wire.clock import deadlines_of
 from ..wire.exchange import Exchange
 from ..wire.writer import StreamWriter
 from .auth import BasicAuth
 from .env import basicauth_from_netrc, netrc_from_env
 from .options import Plan
 from .response import ClientResponse
+from .template import BODY_DEFAULTS, OCTETS, SMALL_BODY, Fields, Route, auto_headers, checked_host
 from .timeouts import limit_of
 
 if TYPE_CHECKING:
@@ -51,9 +49,6 @@ if TYPE_CHECKING:
     from .connector import Connection
     from .session import ClientSession
     from .tracing import Trace
-
-SMALL_BODY: Final = 65536
-"""Bytes of a body that are sent together with the head."""
 
 UPLOAD_PIECE: Final = 262144
 """Bytes of a large body in memory that are written at once."""
@@ -63,33 +58,6 @@ CONTINUE_TIMEOUT: Final = 5.0
 
 CODINGS: Final = ("deflate", "gzip", "br", "zstd")
 """What a request body can be compressed with."""
-
-SERVER_SOFTWARE: Final = f"Python/{sys.version_info[0]}.{sys.version_info[1]} fairlead/{__version__}"
-"""The default User-Agent."""
-
-_BODY_DEFAULTS: Final = {
-    "POST": True,
-    "PUT": True,
-    "PATCH": True,
-    "GET": None,
-    "HEAD": None,
-    "OPTIONS": None,
-    "TRACE": None,
-}
-"""Without a body: True sends `Content-Length: 0` and a Content-Type, None sends neither, other methods the length."""
-
-_OCTETS: Final = "application/octet-stream"
-
-_TEMPLATE_BREAKERS: Final = (
-    hdrs.HOST,
-    hdrs.COOKIE,
-    hdrs.CONTENT_TYPE,
-    hdrs.CONTENT_LENGTH,
-    hdrs.CONTENT_ENCODING,
-    hdrs.TRANSFER_ENCODING,
-    hdrs.EXPECT,
-    hdrs.CONNECTION,
-)
 
 
 class UploadTracker:
@@ -140,51 +108,6 @@ class UploadTracker:
             else:
                 self._complete.set_exception(error)
                 self._complete.exception()  # whoever does not ask need not be told
-
-
-class Template:
-    """What all plain requests of one session to one server have in common."""
-
-    __slots__ = ("block", "headers", "key", "plain", "send_type")
-
-    def __init__(self, url: URL, defaults: CIMultiDict[str], skip: frozenset[str]) -> None:
-        host = checked_host(url)
-        headers: CIMultiDict[str] = CIMultiDict({hdrs.HOST: host})
-        headers.extend(defaults)
-        for name, value in auto_headers().items():
-            if name not in headers and name.lower() not in skip:
-                headers[name] = value
-        self.headers = headers
-        self.plain = not any(name in defaults for name in _TEMPLATE_BREAKERS)
-        self.send_type = "content-type" not in skip
-        self.key = ConnectionKey(url.raw_host or "", url.port, url.scheme in ("https", "wss"), True, None, None, None)
-        # The lines between the request line and what a single request adds.
-        self.block = serialise_head("", headers.items()).decode()[2:-2] if self.plain else ""
-
-
-_auto_headers: dict[istr, str] = {}
-
-
-def auto_headers() -> dict[istr, str]:
-    """Return the fields that are sent unless the caller sets or skips them."""
-    if not _auto_headers:
-        _auto_headers.update(
-            {hdrs.ACCEPT: "*/*", hdrs.ACCEPT_ENCODING: accept_encoding(), hdrs.USER_AGENT: SERVER_SOFTWARE}
-        )
-    return _auto_headers
-
-
-def checked_host(url: URL) -> str:
-    """Return the Host field for a URL; raises InvalidUrlClientError when there is none to be had."""
-    if not url.raw_host:
-        raise InvalidUrlClientError(url)
-    try:
-        host = host_header(url)
-    except ValueError as exc:
-        raise InvalidUrlClientError(url, str(exc)) from exc
-    if is_noncanonical_ipv4(url.raw_host):
-        raise InvalidUrlClientError(url, "the host looks like an IPv4 address but is not four numbers from 0 to 255")
-    return host
 
 
 def checked_method(method: str) -> str:
@@ -250,7 +173,7 @@ class ClientRequest:
 
     _session: ClientSession | None = None
     _ssl: SSLContext | bool | Fingerprint = True
-    _template: Template | None = None
+    _route: Route | None = None
     _headers: CIMultiDict[str] | None = None
     _extra: tuple[tuple[str, str], ...] = ()
     _body: bytes | Payload | None = None
@@ -315,53 +238,21 @@ class ClientRequest:
             self._traces = traces
 
     @classmethod
-    def from_template(
-        cls,
-        session: ClientSession,
-        method: str,
-        url: URL,
-        plan: Plan,
-        template: Template,
-        cookie: str,
-    ) -> ClientRequest | None:
-        """Build a plain request; None when the body needs the constructor."""
-        data = plan.data
-        body: bytes | None = None
-        extra: tuple[tuple[str, str], ...] = ()
-        if plan.json is not None:
-            body, kind = session.encode_json(plan.json), "application/json"
-        elif data is None:
-            kind = _OCTETS
-        elif type(data) is bytes and len(data) <= SMALL_BODY:
-            body, kind = data, _OCTETS
-        elif type(data) is str:
-            body, kind = data.encode("utf-8"), "text/plain; charset=utf-8"
-        else:
-            return None
-        if body is not None:
-            if template.send_type:
-                extra = ((hdrs.CONTENT_LENGTH, str(len(body))), (hdrs.CONTENT_TYPE, kind))
-            else:
-                extra = ((hdrs.CONTENT_LENGTH, str(len(body))),)
-        else:
-            typed = _BODY_DEFAULTS.get(method, False)
-            if typed is not None:
-                extra = ((hdrs.CONTENT_LENGTH, "0"),)
-                if typed and template.send_type:
-                    extra = (*extra, (hdrs.CONTENT_TYPE, kind))
-        if cookie:
-            extra = ((hdrs.COOKIE, cookie), *extra)
+    def from_route(
+        cls, session: ClientSession, method: str, route: Route, plan: Plan, extra: Fields, body: bytes | None
+    ) -> ClientRequest:
+        """Build a plain request; `extra` are the fields that it adds to those of its template."""
         self = cls.__new__(cls)
         self.method = method
-        self.url = self.original_url = url
-        if url.raw_fragment:
-            self.url = url.with_fragment(None)
+        self.original_url = route.url
+        self.url = route.bare_url
+        self.loop = session.loop
         self.plan = plan
         self._session = session
-        self._template = template
+        self._route = route
         self._body = body
-        if extra:
-            self._extra = extra
+        self._extra = extra
+        self.response_class = session.response_class
         return self
 
     # ---- facts
@@ -371,8 +262,8 @@ class ClientRequest:
         """The header fields; they may be changed until the request is sent."""
         headers = self._headers
         if headers is None:
-            assert self._template is not None
-            headers = self._headers = self._template.headers.copy()
+            assert self._route is not None
+            headers = self._headers = self._route.template.headers.copy()
             headers.extend(self._extra)
         return headers
 
@@ -417,8 +308,7 @@ class ClientRequest:
         """What a connection must match to carry this request."""
         key = self._key
         if key is None:
-            template = self._template
-            key = template.key if template is not None else self._make_key()
+            key = self._make_key() if self._route is None else self._route.template.key
             self._key = key
         return key
 
@@ -441,7 +331,7 @@ class ClientRequest:
         if body is None:
             return b""
         if isinstance(body, bytes):
-            body = self._body = BytesPayload(body, content_type=self.headers.get(hdrs.CONTENT_TYPE, _OCTETS))
+            body = self._body = BytesPayload(body, content_type=self.headers.get(hdrs.CONTENT_TYPE, OCTETS))
         return body
 
     @body.setter
@@ -550,11 +440,11 @@ class ClientRequest:
         """Take a body in any form that a payload can be made of."""
         if body is None:
             self._body = None
-            typed = _BODY_DEFAULTS.get(self.method, False)
+            typed = BODY_DEFAULTS.get(self.method, False)
             if typed is not None and hdrs.CONTENT_LENGTH not in self.headers and not self.chunked:
                 self.headers[hdrs.CONTENT_LENGTH] = "0"
             if typed and self._may_set_type():
-                self.headers[hdrs.CONTENT_TYPE] = _OCTETS
+                self.headers[hdrs.CONTENT_TYPE] = OCTETS
             return
         if isinstance(body, FormData):
             body = body()
@@ -623,18 +513,8 @@ class ClientRequest:
 
     def encode_head(self) -> bytes:
         """Serialise request line and header section; raises ValueError for what must not be sent."""
-        template = self._template
-        if template is not None and self._headers is None:
-            target = origin_form(self.url)
-            if self.method == hdrs.METH_CONNECT:
-                target = authority_form(self.url)
-            extra = self._extra
-            if not extra:
-                return f"{self.method} {target} HTTP/1.1\r\n{template.block}\r\n".encode()
-            lines = "".join([f"{name}: {value}\r\n" for name, value in extra])
-            if extra[0][0] is hdrs.COOKIE and FORBIDDEN.search(extra[0][1]):
-                raise ValueError(f"Forbidden control character detected in the Cookie field: {extra[0][1]!r}")
-            return f"{self.method} {target} HTTP/1.1\r\n{template.block}{lines}\r\n".encode()
+        if self._route is not None and self._headers is None:
+            return self._route.encode(self.method, self._extra)
         headers = self.headers
         version = self.version
         if hdrs.CONNECTION not in headers and version == HttpVersion10:
@@ -670,12 +550,8 @@ class ClientRequest:
             raise ClientConnectionResetError("Cannot write to closing transport: the connection was lost")
         plan = self.plan
         exchange = Exchange(link, conn, self.method, plan.read_bufsize)
-        if not plan.read_until_eof:
-            exchange.read_until_eof = False
-        if not plan.auto_decompress:
-            exchange.auto_decompress = False
-        link.decoder.set_limits(plan.max_line_size, plan.max_field_size, plan.max_headers)
-        link.begin(exchange)
+        exchange.what = self.original_url
+        link.begin(exchange, plan.limits)
         writer: StreamWriter | None = None
         try:
             head = self.encode_head()
@@ -686,17 +562,7 @@ class ClientRequest:
                 transport.write(head + body)
             else:
                 writer = await self._start_upload(exchange, conn, link, head)
-            loop = link.loop
-            timeout = plan.timeout
-            if timeout.total or timeout.sock_read:
-                exchange.watch(
-                    deadlines_of(loop),
-                    started=loop.time() if self.started is None else self.started,
-                    total=limit_of(timeout.total),
-                    read_limit=limit_of(timeout.sock_read),
-                    ceil_threshold=timeout.ceil_threshold,
-                    what=self,
-                )
+            configure(exchange, plan, link.loop.time() if self.started is None else self.started)
         except BaseException:
             exchange.abort()
             raise
@@ -830,6 +696,21 @@ class ClientRequest:
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.method} {self.original_url}>"
+
+
+def configure(exchange: Exchange, plan: Plan, started: float) -> None:
+    """Set what an exchange does by the options of its call."""
+    timeout = plan.timeout
+    if not plan.read_until_eof:
+        exchange.read_until_eof = False
+    if not plan.auto_decompress:
+        exchange.auto_decompress = False
+    exchange.watch(
+        started=started,
+        total=plan.total,
+        read_limit=limit_of(timeout.sock_read),
+        ceil_threshold=timeout.ceil_threshold,
+    )
 
 
 def plain_morsel(morsel: Morsel[str]) -> Morsel[str]:

@@ -29,6 +29,7 @@ from ..codec.links import parse_links
 from ..codec.mime import is_expected_content_type, parse_content_type
 from ..errors import (
     ClientConnectionError,
+    ClientError,
     ClientOSError,
     ClientResponseError,
     ContentTypeError,
@@ -36,12 +37,13 @@ from ..errors import (
     UploadAbortedError,
 )
 from ..keys import RequestInfo
-from ..wire.streams import EMPTY_PAYLOAD, StreamReader
+from ..wire.streams import StreamReader
+from .connector import BaseConnector, Connection
 
 if TYPE_CHECKING:
     from ..wire.exchange import Exchange
     from ..wire.writer import StreamWriter
-    from .connector import Connection
+    from .options import Plan
     from .request import ClientRequest
     from .session import ClientSession
 
@@ -56,6 +58,15 @@ _RELEASED: Final = (
     "Connection closed: the response body was not read to its end before the response was released; "
     "read it inside the `async with` block, for example with `await response.read()`"
 )
+
+
+def translated(exc: BaseException, request_info: RequestInfo) -> BaseException:
+    """Turn what ended an exchange before its head into what the caller is told."""
+    if isinstance(exc, HttpProcessingError):
+        return ClientResponseError(request_info, (), status=exc.code, message=exc.message, headers=exc.headers)
+    if isinstance(exc, OSError) and not isinstance(exc, (ClientError, TimeoutError)):
+        return ClientOSError(*exc.args)
+    return exc
 
 
 class ContentDisposition(NamedTuple):
@@ -86,7 +97,6 @@ class ClientResponse:
     version: HttpVersion | None = None
     status: int = None  # type: ignore[assignment]
     reason: str | None = None
-    content: StreamReader = None  # type: ignore[assignment]
     method: str
 
     ATTRS = frozenset(
@@ -98,7 +108,9 @@ class ClientResponse:
     _body: bytes | None = None
     _history: tuple[ClientResponse, ...] = ()
     _exchange: Exchange | None = None
+    _content: StreamReader | None = None
     _request: ClientRequest | None = None
+    _plan: Plan | None = None
     _writer: StreamWriter | None = None
     _session: ClientSession | None = None
     _released = False
@@ -161,6 +173,33 @@ class ClientResponse:
             self._writer = writer
         return self
 
+    @classmethod
+    def of_plain(cls, session: ClientSession, plan: Plan, exchange: Exchange) -> ClientResponse:
+        """Make the response of a plain exchange whose head has been received."""
+        self = cls.__new__(cls)
+        self._session = session
+        self._plan = plan
+        self._exchange = exchange
+        self.method = exchange.method
+        self._url = exchange.what.bare_url  # type: ignore[attr-defined]
+        head = exchange.head
+        assert head is not None
+        self.version = head.version
+        self.status = head.status
+        self.reason = head.reason
+        return self
+
+    @property
+    def request(self) -> ClientRequest:
+        """The request that was answered, made anew where it was sent without one."""
+        request = self._request
+        if request is None:
+            exchange, session, plan = self._exchange, self._session, self._plan
+            if exchange is None or session is None or plan is None:
+                raise RuntimeError("This response was made by hand: it has no request")
+            request = self._request = session.plain_request(exchange.method, exchange.what, plan)  # type: ignore[arg-type]
+        return request
+
     def __del__(self, _warn: Callable[..., None] = warnings.warn) -> None:
         exchange = self._exchange
         if exchange is None or exchange.ended:
@@ -194,25 +233,37 @@ class ClientResponse:
             head = exchange.head or await exchange.response_head()
         except BaseException as exc:
             exchange.abort()
-            if isinstance(exc, HttpProcessingError):
-                raise ClientResponseError(
-                    self.request_info, (), status=exc.code, message=exc.message, headers=exc.headers
-                ) from exc
-            if isinstance(exc, OSError) and not isinstance(exc, (ClientOSError, TimeoutError, ClientConnectionError)):
-                raise ClientOSError(*exc.args) from exc
-            raise
+            error = translated(exc, self.request_info)
+            if error is exc:
+                raise
+            raise error from exc
         self.version = head.version
         self.status = head.status
         self.reason = head.reason
-        self._headers = CIMultiDictProxy(head.headers)
-        body = exchange.body
-        self.content = EMPTY_PAYLOAD if body is None else body
         return self
 
     @property
     def headers(self) -> CIMultiDictProxy[str]:
         """The header fields."""
-        return _NO_HEADERS if self._headers is None else self._headers
+        headers = self._headers
+        if headers is None:
+            exchange = self._exchange
+            if exchange is None or exchange.head is None:
+                return _NO_HEADERS
+            headers = self._headers = CIMultiDictProxy(exchange.head.headers)
+        return headers
+
+    @property
+    def content(self) -> StreamReader:
+        """The body as a stream; None before the head has been received."""
+        content = self._content
+        if content is None and self._exchange is not None and self._exchange.head is not None:
+            content = self._content = self._exchange.stream()
+        return content  # type: ignore[return-value]
+
+    @content.setter
+    def content(self, value: StreamReader) -> None:
+        self._content = value
 
     @property
     def raw_headers(self) -> tuple[tuple[bytes, bytes], ...]:
@@ -237,8 +288,7 @@ class ClientResponse:
     def real_url(self) -> URL:
         """The URL of the request with its fragment."""
         if self._real_url is None:
-            assert self._request is not None
-            self._real_url = self._request.original_url
+            self._real_url = self.request.original_url
         return self._real_url
 
     @property
@@ -252,8 +302,7 @@ class ClientResponse:
     def request_info(self) -> RequestInfo:
         """The request that was answered."""
         if self._request_info is None:
-            assert self._request is not None
-            self._request_info = self._request.request_info
+            self._request_info = self.request.request_info
         return self._request_info
 
     @property
@@ -335,8 +384,16 @@ class ClientResponse:
         Raises ClientPayloadError for a body that ended early or can not be decoded, SocketTimeoutError or
         TotalTimeoutError, ClientConnectionError when it was released unread.  Cancellation closes the connection.
         """
-        if self._body is not None:
-            return self._body
+        body = self._body
+        if body is None:
+            exchange = self._exchange
+            if exchange is not None and exchange.whole is not None and not self._traces:
+                body = self._body = exchange.whole
+            else:
+                body = await self._read_stream()
+        return body
+
+    async def _read_stream(self) -> bytes:
         content = self.content
         if content is None:
             raise ClientConnectionError("Connection closed: the response has no body to read")
@@ -439,6 +496,9 @@ class ClientResponse:
     def _excerpt(self) -> bytes:
         if self._body is not None:
             return self._body[:BODY_EXCERPT]
+        exchange = self._exchange
+        if exchange is not None and exchange.whole is not None:
+            return exchange.whole[:BODY_EXCERPT]
         return b"" if self.content is None else self.content.peek(BODY_EXCERPT)
 
     # ---- giving it back
@@ -447,7 +507,12 @@ class ClientResponse:
     def connection(self) -> Connection | None:
         """The connection, None once the body was received to its end or given up."""
         exchange = self._exchange
-        return None if exchange is None or exchange.ended else exchange.lease  # type: ignore[return-value]
+        if exchange is None or exchange.ended:
+            return None
+        lease = exchange.lease
+        if isinstance(lease, BaseConnector):
+            lease = exchange.lease = Connection(lease, exchange.link.host.key, exchange.link)
+        return lease  # type: ignore[return-value]
 
     @property
     def closed(self) -> bool:

@@ -22,18 +22,21 @@ from typing import TYPE_CHECKING, Any, Final, Generic, TypedDict, TypeVar
 from multidict import CIMultiDict, MultiDict, MultiDictProxy, getversion, istr
 from yarl import URL
 
+from .. import hdrs
 from ..codec.events import HttpVersion, HttpVersion11
-from ..codec.urls import check_proxy_url, origin_of, same_origin
+from ..codec.urls import check_proxy_url, merge_params, origin_of, same_origin
 from ..errors import InvalidUrlClientError, NonHttpUrlClientError
 from ..message.body import JsonBytesPayload, JsonPayload, Payload
+from ..wire.exchange import Exchange
 from . import follow
 from .auth import BasicAuth
 from .connector import BaseConnector
 from .cookiejar import AbstractCookieJar, CookieJar
 from .options import UNSET, Plan, warn_about_auth
-from .request import ClientRequest, Template, checked_method
+from .request import ClientRequest, checked_method, configure
 from .response import ClientResponse
 from .tcp import TCPConnector
+from .template import OCTETS, SMALL_BODY, Fields, Route, Template, body_fields, small_body
 from .timeouts import DEFAULT_TIMEOUT, ClientTimeout, check_session_timeout
 
 if TYPE_CHECKING:
@@ -46,6 +49,9 @@ if TYPE_CHECKING:
 
 TEMPLATE_LIMIT: Final = 1024
 """Servers whose shared header lines a session remembers."""
+
+ROUTE_LIMIT: Final = 1024
+"""URLs whose request heads a session remembers."""
 
 READ_BUFSIZE: Final = 262144
 """Default low-water mark of a response's buffer, in bytes; reading pauses at twice as much."""
@@ -254,13 +260,18 @@ class ClientSession:
             }
         )
         self._headers_version = -1  # of the default fields that the templates were made from
+        self._headers_shown = False  # and the caller can change them
         self._templates: dict[tuple[str, str | None], Template] = {}
+        self._routes: dict[StrOrURL, Route] = {}
         self._plain = (
             auth is None
             and not trust_env
             and request_class is ClientRequest
             and version == HttpVersion11
-            and isinstance(self._cookie_jar, CookieJar)
+            and not trace_configs
+            and type(self._cookie_jar) is CookieJar
+            and response_class.__init__ is ClientResponse.__init__
+            and connector.takes_plain
         )
         self._connector = connector
         self._created_at = _caller()
@@ -344,14 +355,99 @@ class ClientSession:
 
     async def _request(self, method: str, str_or_url: StrOrURL, **options: Any) -> ClientResponse:
         """Make a call: the one place that all verbs lead to."""
-        if self._connector is None or self._connector.closed:
-            raise RuntimeError("Session is closed")
-        if not options or (len(options) == 1 and options.get("allow_redirects") is True):
-            plan = self._defaults
+        plan = self._defaults if not options or options == _FOLLOW else self._defaults.merged(options)
+        if plan.plain and self._plain:
+            exchange = self._send_plain(method, str_or_url, plan)
+            if exchange is not None:
+                try:
+                    await exchange.head_waiter()
+                except BaseException as exc:
+                    route: Route = exchange.what  # type: ignore[assignment]
+                    return await follow.recover(self, plan, exchange, route, exc)
+                head = exchange.head
+                response = self._response_class.of_plain(self, plan, exchange)
+                if _SET_COOKIE in head.headers or (300 < head.status < 400 and plan.allow_redirects):  # type: ignore[union-attr]
+                    return await follow.after(self, plan, response, exchange.started(self._loop.time()))
+                if plan.raise_for_status:
+                    await follow.check_status(plan, response)
+                return response
+        return await self._request_in_full(method, str_or_url, plan)
+
+    def _send_plain(self, method: str, str_or_url: StrOrURL, plan: Plan) -> Exchange | None:
+        """Send a plain request on an idle connection; None when it is not plain or there is no such connection."""
+        if self._headers_shown:
+            self._check_headers()
+        route = self._routes.get(str_or_url) if plan.params is None else None
+        if route is None:
+            route = self._make_route(str_or_url, plan.params)
+            if route is None:
+                return None
+        if plan.data is None and plan.json is None and not self._cookie_jar.stored:  # type: ignore[attr-defined]
+            data = route.heads.get(method)
+            if data is None:
+                data = self._remember_head(route, method)
         else:
-            plan = self._defaults.merged(options)
+            data = self._encode_plain(route, method, plan)
+            if data is None:
+                return None
+        started = self._loop.time()
+        link = self._connector.take(route.host, started)  # type: ignore[union-attr, arg-type]
+        if link is None:
+            return None
+        exchange = Exchange(link, self._connector, method, plan.read_bufsize)  # type: ignore[arg-type]
+        exchange.what = route
+        if plan.usual:
+            total = exchange.total = plan.total
+            if total is not None:
+                exchange.deadline = started + total
+        else:
+            configure(exchange, plan, started)
+        link.begin(exchange, plan.limits)
+        link.transport.write(data)  # type: ignore[union-attr]
+        return exchange
+
+    def _remember_head(self, route: Route, method: str) -> bytes:
+        head = route.encode(method, body_fields(method, None, "", route.template.send_type))
+        if method in _METHODS:
+            route.heads[method] = head
+        return head
+
+    def _encode_plain(self, route: Route, method: str, plan: Plan) -> bytes | None:
+        parts = self._plain_parts(route, method, plan)
+        if parts is None:
+            return None
+        extra, body = parts
+        head = route.encode(method, extra)
+        return head if body is None else head + body
+
+    def _plain_parts(self, route: Route, method: str, plan: Plan) -> tuple[Fields, bytes | None] | None:
+        """Return what a plain request adds to its template: fields and body; None for a body that is not plain."""
+        body: bytes | None = None
+        media_type = OCTETS
+        if plan.json is not None:
+            body, media_type = self.encode_json(plan.json), "application/json"
+            if len(body) > SMALL_BODY:
+                return None
+        elif plan.data is not None:
+            small = small_body(plan.data)
+            if small is None:
+                return None
+            body, media_type = small
+        extra = body_fields(method, body, media_type, route.template.send_type)
+        jar = self._cookie_jar
+        cookie = jar.cookie_header(route.url) if jar.stored else ""  # type: ignore[attr-defined]
+        return ((hdrs.COOKIE, cookie), *extra) if cookie else extra, body
+
+    def plain_request(self, method: str, route: Route, plan: Plan) -> ClientRequest:
+        """Make the ClientRequest of a plain request."""
+        parts = self._plain_parts(route, method, plan)
+        assert parts is not None
+        return ClientRequest.from_route(self, method, route, plan, *parts)
+
+    async def _request_in_full(self, method: str, str_or_url: StrOrURL, plan: Plan) -> ClientResponse:
+        connector = self.open_connector()
         url = self._build_url(str_or_url)
-        if url.scheme not in self._connector.allowed_protocol_schema_set:
+        if url.scheme not in connector.allowed_protocol_schema_set:
             raise NonHttpUrlClientError(url)
         if method not in _METHODS:
             method = checked_method(method)
@@ -368,35 +464,41 @@ class ClientSession:
 
     # ---- what the calls ask of their session
 
-    @property
-    def plain(self) -> bool:
-        """Whether plain requests of this session can be built from a template."""
-        return self._plain
-
-    def plain_request(self, method: str, url: URL, plan: Plan) -> ClientRequest | None:
-        """Build a request that asks for nothing special, None when it does after all."""
-        headers_version = getversion(self._default_headers)  # type: ignore[arg-type]
-        if headers_version != self._headers_version:
-            self._templates.clear()
-            self._headers_version = headers_version
-        place = (url.scheme, url.raw_authority)
-        template = self._templates.get(place)
-        if template is None:
-            template = self._make_template(url, place)
-        if not template.plain:
+    def _make_route(self, str_or_url: StrOrURL, params: Any) -> Route | None:
+        """Prepare a URL for plain requests; None when they must be made in full, which also says what is wrong."""
+        try:
+            url = merge_params(self._build_url(str_or_url), params)
+            place = (url.scheme, url.raw_authority)
+            template = self._templates.get(place) or self._make_template(url, place)
+            if not template.plain:
+                return None
+            route = Route(url, template)
+        except (ValueError, TypeError, InvalidUrlClientError):
             return None
-        jar = self._cookie_jar
-        cookie = jar.cookie_header(url) if jar else ""  # type: ignore[attr-defined]
-        return ClientRequest.from_template(self, method, url, plan, template, cookie)
+        if params is None:
+            if len(self._routes) >= ROUTE_LIMIT:
+                self._routes.clear()
+            self._routes[str_or_url] = route
+        return route
 
     def _make_template(self, url: URL, place: tuple[str, str | None]) -> Template:
         if len(self._templates) >= TEMPLATE_LIMIT:
             self._templates.clear()
         skip = frozenset(name.lower() for name in self._skip_auto_headers)
         template = self._templates[place] = Template(url, self._default_headers, skip)
-        if url.raw_user is not None or url.raw_password is not None:
+        connector = self.open_connector()
+        if url.raw_user is not None or url.raw_password is not None or url.scheme not in _HTTP_SCHEMES:
             template.plain = False
+        template.host = connector.host(template.key)
         return template
+
+    def _check_headers(self) -> None:
+        """Forget what was made from the default fields when the caller has changed them."""
+        version = getversion(self._default_headers)  # type: ignore[arg-type]
+        if version != self._headers_version:
+            self._templates.clear()
+            self._routes.clear()
+            self._headers_version = version
 
     def open_connector(self) -> BaseConnector:
         """Return the connector; raises RuntimeError when the session was closed meanwhile."""
@@ -504,6 +606,7 @@ class ClientSession:
     @property
     def headers(self) -> CIMultiDict[str]:
         """The default header fields; they may be changed."""
+        self._headers_shown = True
         return self._default_headers
 
     @property
@@ -565,11 +668,17 @@ class ClientSession:
             if self._connector_owner:
                 await self._connector.close()
             self._connector = None
+            self._plain = False
 
     def detach(self) -> None:
         """Let go of the connector without closing it; the session counts as closed."""
+        self._plain = False
         self._connector = None
 
+
+_FOLLOW: Final = {"allow_redirects": True}
+_HTTP_SCHEMES: Final = frozenset({"http", "https"})
+_SET_COOKIE = hdrs.SET_COOKIE
 
 _METHODS: Final = frozenset({"GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"})
 

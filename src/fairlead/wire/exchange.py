@@ -1,10 +1,12 @@
 """The seam: one request and its response, whatever carries them.
 
-The link reports what arrives (`take_head`, the body stream, `finish`, `fail`); the caller waits for the head with
-`response_head()` and reads the body from `body`.  The exchange watches its deadlines, ends the upload when the
-response is complete, and gives the connection back exactly once, through its lease.
+The link reports what arrives; the caller waits for the head with `response_head()` and reads the body.  A small
+response arrives whole: then `whole` has its body, and no stream is made unless somebody asks for one (`stream()`).
 
-States: open → (head) → finished | failed.  `fail`, `abort` and `finish` are idempotent: the first one counts.
+The exchange keeps its deadlines, ends the upload when the response is complete, and gives the connection back exactly
+once, through its lease.
+
+States: open → (head) → ended.  `complete`, `finish`, `fail` and `abort` end it; the first one counts.
 
 Cancellation of `response_head()` leaves the exchange open; the caller aborts it.
 """
@@ -17,155 +19,124 @@ from typing import TYPE_CHECKING, Final, Protocol
 from .. import hdrs
 from ..codec.framing import CHUNKED, UNTIL_CLOSE
 from ..errors import SocketTimeoutError, TotalTimeoutError
-from .clock import Deadlines
 from .streams import EMPTY_PAYLOAD, StreamReader
 
 if TYPE_CHECKING:
     from ..codec.events import ResponseHead
     from .h1_link import H1ClientLink
 
-NO_BUCKET: Final = -1
+TIMER_SLACK: Final = 0.001
+"""Seconds that a timer may fire early: the resolution of clocks."""
 
 _CONTENT_ENCODING = hdrs.CONTENT_ENCODING
+_CONTENT_LENGTH = hdrs.CONTENT_LENGTH
 
 
 class Lease(Protocol):
-    """The right to use a connection, until it is given back one way or the other."""
+    """The right to use a connection, until it is given back."""
 
-    def release(self) -> None:
-        """Give the connection back: it can serve another request."""
-
-    def close(self) -> None:
-        """Give the connection back: it must be closed."""
+    def finish(self, link: H1ClientLink, reusable: bool) -> None:
+        """Give the connection back: it can serve another exchange, or it must be closed."""
 
 
 class Exchange:
     """One request and its response on a link."""
 
-    __slots__ = (
-        "__weakref__",
-        "_bucket",
-        "_deadlines",
-        "_timer",
-        "_waiter",
-        "auto_decompress",
-        "body",
-        "continued",
-        "ended",
-        "error",
-        "head",
-        "lease",
-        "limit",
-        "link",
-        "method",
-        "read_at",
-        "read_limit",
-        "read_until_eof",
-        "started",
-        "total",
-        "total_at",
-        "upload",
-        "uploading",
-        "what",
-    )
+    # What is not set on an instance has its default here.
+    auto_decompress = True
+    read_until_eof = True
+    head: ResponseHead | None = None
+    whole: bytes | None = None
+    """The body, when it came in one piece with the end of the response."""
+    error: BaseException | None = None
+    ended = False
+    uploading = False
+    """Whether the request has not been sent whole."""
+    upload: asyncio.Task[None] | None = None
+    continued: asyncio.Future[bool] | None = None
+    """Waits for 100 (Continue)."""
+    deadline: float | None = None
+    """When `total` runs out, on the clock of the loop."""
+    total: float | None = None
+    read_limit: float | None = None
+    read_at = 0.0
+    """When the last byte came; kept only with a `read_limit`."""
+    what: object = ""
+    """The target of the request, for messages."""
+    _body: StreamReader | None = None
+    _timer: asyncio.TimerHandle | None = None
+    _waiter: asyncio.Future[None] | None = None
 
     def __init__(self, link: H1ClientLink, lease: Lease, method: str, limit: int) -> None:
         self.link = link
         self.lease = lease
         self.method = method
         self.limit = limit  # of the body stream, in bytes
-        self.auto_decompress = True
-        self.read_until_eof = True
-        self.head: ResponseHead | None = None
-        self.body: StreamReader | None = None
-        self.error: BaseException | None = None
-        self.ended = False
-        self.uploading = False  # the request has not been sent whole
-        self.upload: asyncio.Task[None] | None = None
-        self.continued: asyncio.Future[bool] | None = None  # waits for 100 (Continue)
-        self._waiter: asyncio.Future[None] | None = None
-        self._deadlines: Deadlines | None = None
-        self.read_limit: float | None = None
 
     # ---- deadlines
 
+    def started(self, now: float) -> float:
+        """Return when the call began that the exchange belongs to, as far as its limits remember."""
+        return now if self.deadline is None or self.total is None else self.deadline - self.total
+
     def watch(
-        self,
-        deadlines: Deadlines,
-        *,
-        started: float,
-        total: float | None,
-        read_limit: float | None,
-        ceil_threshold: float,
-        what: object,
+        self, *, started: float, total: float | None, read_limit: float | None, ceil_threshold: float
     ) -> None:
         """Fail the exchange `total` seconds after `started`, or after `read_limit` seconds without a byte.
 
         Limits up to `ceil_threshold` seconds are kept precisely, longer ones to the second.
         """
-        self._deadlines = deadlines
-        self._bucket = NO_BUCKET
-        self._timer: asyncio.TimerHandle | None = None
-        self.started = started
-        self.total = total
-        self.total_at = None if total is None else started + total
-        self.read_limit = read_limit
-        self.what = what
-        when = self.total_at
-        precise = total is not None and total <= ceil_threshold
+        if total is not None:
+            self.total = total
+            self.deadline = started + total
+            if total <= ceil_threshold:
+                self._timer = self.link.loop.call_at(self.deadline, self._on_timer)
         if read_limit is not None:
+            self.read_limit = read_limit
             self.read_at = now = self.link.loop.time()
-            if when is None or now + read_limit < when:
-                when = now + read_limit
-                precise = read_limit <= ceil_threshold
-        if when is None:
-            self._deadlines = None
-        elif precise:
-            self._timer = self.link.loop.call_at(when, self._on_timer)
-        else:
-            self._bucket = deadlines.add(self, when)
+            if read_limit <= ceil_threshold and self._timer is None:
+                self._timer = self.link.loop.call_at(now + read_limit, self._on_timer)
 
     def _on_timer(self) -> None:
         self._timer = None
-        self.expire(self.link.loop.time())
+        now = self.link.loop.time()
+        self.expire(now + TIMER_SLACK)
+        if not self.ended:
+            times = [self.deadline] if self.deadline is not None else []
+            if self.read_limit is not None:
+                times.append(max(self.read_at, now if self._is_not_reading() else 0) + self.read_limit)
+            self._timer = self.link.loop.call_at(min(times), self._on_timer)
+
+    def _is_not_reading(self) -> bool:
+        """Whether nobody expects bytes now: a slow reader has paused the link, or the request is still being sent."""
+        return self.link.reading_paused or self.uploading
 
     def expire(self, now: float) -> None:
-        """Look at the clock: fail if a limit was reached, else wait for the next one."""
+        """Look at the clock: fail if a limit has been reached."""
         if self.ended:
             return
-        self._bucket = NO_BUCKET
-        total_at, read_limit = self.total_at, self.read_limit
-        # A timer may fire up to its clock's resolution early.
-        slack = 0.001
-        if total_at is not None and now + slack >= total_at:
-            assert self.total is not None
-            self.fail(
-                TotalTimeoutError(self.total, self._phase(), now - self.started, f"{self.what}, {self._pending()}")
-            )
-            return
-        when = total_at
-        if read_limit is not None:
-            if self.link.reading_paused or self.uploading:
-                self.read_at = now  # nobody expects bytes now
-            due = self.read_at + read_limit
-            if now + slack >= due:
+        deadline, read_limit = self.deadline, self.read_limit
+        if deadline is not None and now >= deadline:
+            total = self.total or 0.0
+            elapsed = now - deadline + total
+            self.fail(TotalTimeoutError(total, self._phase(), elapsed, f"{self.method} {self.what}, {self._pending()}"))
+        elif read_limit is not None:
+            if self._is_not_reading():
+                self.read_at = now
+            elif now >= self.read_at + read_limit:
                 self.fail(
                     SocketTimeoutError(
                         f"Timeout on reading data from socket: no byte for {read_limit:g} s in the {self._phase()} "
-                        f"phase of {self.what}, {self._pending()} (option ClientTimeout.sock_read)"
+                        f"phase of {self.method} {self.what}, {self._pending()} (option ClientTimeout.sock_read)"
                     )
                 )
-                return
-            when = due if when is None else min(when, due)
-        assert when is not None
-        self._timer = self.link.loop.call_at(when, self._on_timer)
 
     def _phase(self) -> str:
         return "headers" if self.head is None else "body"
 
     def _pending(self) -> str:
         if self.head is not None:
-            received = 0 if self.body is None else self.body.total_raw_bytes
+            received = 0 if self._body is None else self._body.total_raw_bytes
             return f"after {received} bytes of the body"
         if self.uploading:
             return "while the request body was being sent"
@@ -173,12 +144,23 @@ class Exchange:
 
     # ---- what the link reports
 
+    def complete(self, head: ResponseHead, body: bytes, reusable: bool) -> None:
+        """Take a response that came whole, in one piece and without content coding."""
+        self.head = head
+        self.whole = body
+        waiter = self._waiter
+        if waiter is not None and not waiter.done():
+            waiter.set_result(None)
+        if self.continued is not None and not self.continued.done():
+            self.continued.set_result(False)
+        self.finish(reusable)
+
     def take_head(self, head: ResponseHead) -> StreamReader:
         """Take the head of the final response, wake the caller, return the stream for the body."""
         self.head = head
         length = head.length
         link = self.link
-        if length == 0 and (self.method == "HEAD" or "Content-Length" not in head.headers):
+        if length == 0 and (self.method == "HEAD" or _CONTENT_LENGTH not in head.headers):
             body: StreamReader = EMPTY_PAYLOAD
         elif length == UNTIL_CLOSE and not self.read_until_eof:
             body = EMPTY_PAYLOAD
@@ -190,7 +172,7 @@ class Exchange:
                 coding = head.headers.get(_CONTENT_ENCODING)
                 if coding is not None:
                     self._decode(body, coding)
-        self.body = body
+        self._body = body
         if self.continued is not None and not self.continued.done():
             self.continued.set_result(False)
         waiter = self._waiter
@@ -210,6 +192,24 @@ class Exchange:
         if decoder is not None:
             body.set_decoder(decoder)
 
+    def stream(self) -> StreamReader:
+        """Return the body as a stream; the head has been received."""
+        body = self._body
+        if body is None:
+            whole = self.whole
+            if whole is None:
+                return EMPTY_PAYLOAD
+            body = self._body = StreamReader(self.link, self.limit, loop=self.link.loop)
+            body.feed_data(whole)
+            body.feed_eof()
+            self.whole = None  # whoever reads, reads the stream
+        return body
+
+    @property
+    def body(self) -> StreamReader | None:
+        """The stream of the body, if one was made."""
+        return self._body
+
     # ---- ends
 
     def finish(self, reusable: bool) -> None:
@@ -217,19 +217,15 @@ class Exchange:
         if self.ended:
             return
         self.ended = True
-        if self._deadlines is not None:
-            self._unwatch()
-        lease = self.lease
+        if self._timer is not None:
+            self._stop_timer()
         if self.uploading:
             # An early answer: the peer does not want the rest (RFC 9112 §9.3), and what it would read next is not
             # a request.
+            reusable = False
             if self.upload is not None:
                 self.upload.cancel()
-            lease.close()
-        elif reusable:
-            lease.release()
-        else:
-            lease.close()
+        self.lease.finish(self.link, reusable)
 
     def fail(self, error: BaseException) -> None:
         """End with an error: whoever waits for the head or for the body gets it, and the connection is closed."""
@@ -237,57 +233,53 @@ class Exchange:
             return
         self.ended = True
         self.error = error
-        if self._deadlines is not None:
-            self._unwatch()
         if self.head is None:
             waiter = self._waiter
             if waiter is not None and not waiter.done():
                 waiter.set_exception(error)
-        elif self.body is not None:
-            self.body.set_exception(error)
-        self._close()
+        elif self._body is not None:
+            self._body.set_exception(error)
+        self._give_up()
 
     def abort(self, error: BaseException | None = None) -> None:
         """Give up: nobody is interested any more.  `error` is what a late reader of the body gets."""
         if self.ended:
             return
         self.ended = True
-        if self._deadlines is not None:
-            self._unwatch()
-        if error is not None and self.body is not None:
-            self.body.discard()
-            self.body.set_exception(error)
-        self._close()
+        if error is not None and self._body is not None:
+            self._body.discard()
+            self._body.set_exception(error)
+        self._give_up()
 
-    def _close(self) -> None:
+    def _give_up(self) -> None:
+        if self._timer is not None:
+            self._stop_timer()
         if self.continued is not None and not self.continued.done():
             self.continued.set_result(False)
         if self.upload is not None and not self.upload.done():
             self.upload.cancel()
         self.link.detach(self)
-        self.lease.close()
+        self.lease.finish(self.link, False)
 
-    def _unwatch(self) -> None:
-        deadlines = self._deadlines
-        if deadlines is not None:
-            self._deadlines = None
-            if self._bucket != NO_BUCKET:
-                deadlines.discard(self, self._bucket)
-            if self._timer is not None:
-                self._timer.cancel()
-                self._timer = None
+    def _stop_timer(self) -> None:
+        timer, self._timer = self._timer, None
+        if timer is not None:
+            timer.cancel()
 
     # ---- what the caller waits for
+
+    def head_waiter(self) -> asyncio.Future[None]:
+        """Return a future that is done when the head is there, or raises what ended the exchange before it."""
+        waiter = self._waiter = self.link.loop.create_future()
+        if self.error is not None:
+            waiter.set_exception(self.error)
+        elif self.head is not None:
+            waiter.set_result(None)
+        return waiter
 
     async def response_head(self) -> ResponseHead:
         """Wait for the head of the final response; raises what ended the exchange before it."""
         if self.head is None:
-            if self.error is not None:
-                raise self.error
-            self._waiter = self.link.loop.create_future()
-            try:
-                await self._waiter
-            finally:
-                self._waiter = None
+            await self.head_waiter()
         assert self.head is not None
         return self.head

@@ -12,8 +12,9 @@ connection into `ServerDisconnectedError` before the head, `ClientOSError` when 
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from .. import hdrs
 from ..codec.events import CHUNK_END, END, ResponseHead
 from ..codec.framing import TUNNEL, UNTIL_CLOSE
 from ..codec.http1 import ResponseDecoder
@@ -27,6 +28,7 @@ from ..errors import (
     ServerDisconnectedError,
     TransferEncodingError,
 )
+from .clock import deadlines_of
 from .link import Link
 
 if TYPE_CHECKING:
@@ -35,17 +37,23 @@ if TYPE_CHECKING:
     from .streams import StreamReader
 
 
+_CONTENT_ENCODING = hdrs.CONTENT_ENCODING
+
+
 class H1ClientLink(Link):
     """A client's HTTP/1.1 connection."""
 
-    __slots__ = ("decoder", "exchange", "received", "served")
+    __slots__ = ("_deadlines", "decoder", "exchange", "host", "limits", "received", "used")
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         super().__init__(loop)
         self.decoder = ResponseDecoder(lenient=True)
+        self.limits: tuple[int, int, int] | None = None  # of the decoder
         self.exchange: Exchange | None = None
+        self.host: Any = None  # what the pool that owns the link knows of its peer
         self.received = False  # a byte came since the last request was sent
-        self.served = 0  # exchanges completed
+        self.used = False  # an exchange was completed
+        self._deadlines = deadlines_of(loop)
 
     @property
     def reusable(self) -> bool:
@@ -53,10 +61,13 @@ class H1ClientLink(Link):
         transport = self.transport
         return transport is not None and self.exchange is None and not transport.is_closing()
 
-    def begin(self, exchange: Exchange) -> None:
-        """Start an exchange; its request is written next."""
+    def begin(self, exchange: Exchange, limits: tuple[int, int, int]) -> None:
+        """Start an exchange; its request is written next.  `limits` are those of the decoder, in its order."""
         self.exchange = exchange
         self.received = False
+        if limits is not self.limits:
+            self.limits = limits
+            self.decoder.set_limits(*limits)
         self.decoder.expect(exchange.method)
 
     def detach(self, exchange: Exchange) -> None:
@@ -64,7 +75,16 @@ class H1ClientLink(Link):
         if self.exchange is exchange:
             self.exchange = None
 
+    def expire(self, now: float) -> None:
+        """Look at the deadlines of the current exchange."""
+        if self.exchange is not None:
+            self.exchange.expire(now)
+
     # ---- asyncio
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        super().connection_made(transport)
+        self._deadlines.watch(self)
 
     def data_received(self, data: bytes) -> None:
         exchange = self.exchange
@@ -75,13 +95,25 @@ class H1ClientLink(Link):
         self.received = True
         if exchange.read_limit is not None:
             exchange.read_at = self.loop.time()
-        self._apply(exchange, self.decoder.feed(data))
+        events = self.decoder.feed(data)
+        if len(events) == 3 and events[2] is END and exchange.head is None:
+            head, body, _ = events
+            if type(body) is bytes and (
+                not exchange.auto_decompress or _CONTENT_ENCODING not in head.headers  # type: ignore[union-attr]
+            ):
+                # The common case of a small response: one piece, one wake-up, no stream.
+                self.exchange = None
+                self.used = True
+                exchange.complete(head, body, head.keep_alive)  # type: ignore[arg-type, union-attr]
+                return
+        self._apply(exchange, events)
 
     def eof_received(self) -> bool:
         return False  # closes the transport; connection_lost says what it meant
 
     def connection_lost(self, exc: BaseException | None) -> None:
         super().connection_lost(exc)
+        self._deadlines.discard(self)
         exchange = self.exchange
         if exchange is None:
             return
@@ -124,7 +156,7 @@ class H1ClientLink(Link):
     def _end(self, exchange: Exchange) -> None:
         """The response is complete."""
         self.exchange = None
-        self.served += 1
+        self.used = True
         head = exchange.head
         body = exchange.body
         if body is not None:

@@ -1,8 +1,11 @@
 """Connection pool: pure bookkeeping.  It opens nothing, closes nothing, waits for nothing; it says what to do.
 
-A slot is the right to have one connection in use.  `acquire(key)` takes a slot and answers with an idle link, or DIAL
-(open a connection yourself), or QUEUE (no slot: enqueue a waiter).  `release(key, link)` gives a slot back and answers
-with the waiter that inherits it, if any; the waiter then calls `claim(key)`.
+A slot is the right to have one connection in use.  `acquire(host)` takes a slot and answers with an idle link, or DIAL
+(open a connection yourself), or QUEUE (no slot: enqueue a waiter).  `release(host, link)` gives a slot back and answers
+with the waiter that inherits it, if any; the waiter then calls `claim(host)`.
+
+A `Host` holds what belongs to one key; it lives as long as somebody refers to it (a link, a request, a session's memory
+of a server), so the pool does not grow with the number of hosts that were ever visited.
 
 Limits: `limit` slots in all, `limit_per_host` for each key (0: no limit), IDLE_LIMIT idle links.
 Waiters of one key are served in order; keys take turns.  The most recently used idle link is taken first: it is the
@@ -11,6 +14,7 @@ one most likely to be alive, and the rest can grow old and be closed.
 
 from __future__ import annotations
 
+import weakref
 from collections import deque
 from collections.abc import Hashable, Iterator
 from enum import Enum
@@ -43,19 +47,34 @@ L = TypeVar("L", bound=Reusable)
 W = TypeVar("W", bound=Hashable)
 
 
+class Host(Generic[K, L, W]):
+    """What a pool knows of one key."""
+
+    __slots__ = ("__weakref__", "idle", "key", "used", "waiters")
+
+    def __init__(self, key: K) -> None:
+        self.key = key
+        self.idle: list[tuple[L, float]] = []  # links and since when they are idle, the youngest last
+        self.used = 0  # slots in use
+        self.waiters: deque[W] = deque()
+
+    def __repr__(self) -> str:
+        return f"<Host {self.key!r} idle={len(self.idle)} used={self.used} waiters={len(self.waiters)}>"
+
+
 class Pool(Generic[K, L, W]):
     """Slots, idle links and waiters."""
 
     __slots__ = (
         "_blocked",
-        "_idle",
+        "_hosts",
         "_idle_count",
+        "_idle_hosts",
         "_limit",
         "_limit_per_host",
         "_ready",
         "_stale",
         "_used",
-        "_used_by",
         "keepalive",
     )
 
@@ -63,13 +82,12 @@ class Pool(Generic[K, L, W]):
         self._limit = limit
         self._limit_per_host = limit_per_host
         self.keepalive = keepalive  # seconds that a link may be idle
-        # Links and since when they are idle, the youngest last.  A list may be empty: `expire` removes it.
-        self._idle: dict[K, list[tuple[L, float]]] = {}
+        self._hosts: weakref.WeakValueDictionary[K, Host[K, L, W]] = weakref.WeakValueDictionary()
+        self._idle_hosts: dict[Host[K, L, W], None] = {}  # that have had an idle link since the last `expire`
         self._idle_count = 0
         self._used = 0
-        self._used_by: dict[K, int] = {}
-        self._ready: dict[K, deque[W]] = {}  # waiters that the next free slot can serve
-        self._blocked: dict[K, deque[W]] = {}  # waiters whose host is at its own limit
+        self._ready: dict[Host[K, L, W], None] = {}  # with waiters that the next free slot can serve
+        self._blocked: set[Host[K, L, W]] = set()  # with waiters, and at its own limit
         self._stale: list[L] = []  # links that the caller should close
 
     # ---- facts
@@ -92,143 +110,130 @@ class Pool(Generic[K, L, W]):
     @property
     def waiting(self) -> int:
         """Waiters in all."""
-        return sum(map(len, self._ready.values())) + sum(map(len, self._blocked.values()))
+        return sum(len(host.waiters) for host in (*self._ready, *self._blocked))
 
     @property
     def idle_count(self) -> int:
         """Idle links in all."""
         return self._idle_count
 
+    def host(self, key: K) -> Host[K, L, W]:
+        """Return the host of a key, the same as long as somebody holds it."""
+        host = self._hosts.get(key)
+        if host is None:
+            host = self._hosts[key] = Host(key)
+        return host
+
     def idle(self) -> Iterator[tuple[K, L]]:
         """Iterate over the idle links."""
-        for key, links in self._idle.items():
-            for link, _ in links:
-                yield key, link
+        for host in self._idle_hosts:
+            for link, _ in host.idle:
+                yield host.key, link
 
-    def available(self, key: K) -> int:
-        """Slots that a request for this key could take now; a negative limit never occurs, 1 stands for no limit."""
+    def available(self, host: Host[K, L, W]) -> int:
+        """Slots that requests for this host could take now; 1 stands for no limit."""
         free = self._limit - self._used if self._limit else 1
         if self._limit_per_host:
-            free = min(free, self._limit_per_host - self._used_by.get(key, 0))
+            free = min(free, self._limit_per_host - host.used)
         return max(0, free)
 
     # ---- slots
 
-    def acquire(self, key: K, now: float) -> L | Verdict:
-        """Take a slot, with an idle link where there is one."""
-        used = self._used
-        if used >= self._limit and self._limit:
-            return QUEUE
-        if self._limit_per_host:
-            used_by = self._used_by.get(key, 0)
-            if used_by >= self._limit_per_host:
-                return QUEUE
-            self._used_by[key] = used_by + 1
-        self._used = used + 1
-        return self.claim(key, now)
-
-    def reuse(self, key: K, now: float) -> L | None:
+    def reuse(self, host: Host[K, L, W], now: float) -> L | None:
         """Take a slot if an idle link can be had at once; else take nothing and return None."""
-        links = self._idle.get(key)
-        if not links or (self._limit and self._used >= self._limit):
+        idle = host.idle
+        if not idle or (self._used >= self._limit and self._limit):
             return None
-        if self._limit_per_host:
-            used_by = self._used_by.get(key, 0)
-            if used_by >= self._limit_per_host:
-                return None
-            link = self._take_idle(links, now)
-            if link is not None:
-                self._used_by[key] = used_by + 1
-        else:
-            link = self._take_idle(links, now)
-        if link is not None:
-            self._used += 1
-        return link
-
-    def claim(self, key: K, now: float) -> L | Verdict:
-        """With a slot in hand: return an idle link, or DIAL."""
-        links = self._idle.get(key)
-        link = self._take_idle(links, now) if links else None
-        return DIAL if link is None else link
-
-    def _take_idle(self, links: list[tuple[L, float]], now: float) -> L | None:
-        oldest = now - self.keepalive
-        while links:
-            link, since = links.pop()
+        if self._limit_per_host and host.used >= self._limit_per_host:
+            return None
+        while idle:
+            link, since = idle.pop()
             self._idle_count -= 1
-            if since >= oldest and link.reusable:
+            if since + self.keepalive >= now and link.reusable:
+                self._used += 1
+                host.used += 1
                 return link
             self._stale.append(link)
         return None
 
-    def release(self, key: K, link: L | None, now: float) -> W | None:
+    def acquire(self, host: Host[K, L, W], now: float) -> L | Verdict:
+        """Take a slot, with an idle link where there is one."""
+        if not self.available(host):
+            return QUEUE
+        self._used += 1
+        host.used += 1
+        return self.claim(host, now)
+
+    def claim(self, host: Host[K, L, W], now: float) -> L | Verdict:
+        """With a slot in hand: return an idle link, or DIAL."""
+        while host.idle:
+            link, since = host.idle.pop()
+            self._idle_count -= 1
+            if since + self.keepalive >= now and link.reusable:
+                return link
+            self._stale.append(link)
+        return DIAL
+
+    def release(self, host: Host[K, L, W], link: L | None, now: float) -> W | None:
         """Give a slot back, with the link if it can be used again; return the waiter that inherits the slot."""
         if link is not None:
-            links = self._idle.get(key)
-            if links is None:
-                self._idle[key] = [(link, now)]
-            else:
-                links.append((link, now))
+            host.idle.append((link, now))
+            self._idle_hosts[host] = None
             self._idle_count += 1
             if self._idle_count > IDLE_LIMIT:
                 self._evict()
         self._used -= 1
-        if self._limit_per_host:
-            self._free_host(key)
+        host.used -= 1
+        if self._blocked and host in self._blocked:
+            self._blocked.discard(host)
+            self._ready[host] = None
         return self._grant() if self._ready else None
-
-    def _free_host(self, key: K) -> None:
-        left = self._used_by[key] - 1
-        if left:
-            self._used_by[key] = left
-        else:
-            del self._used_by[key]
-        queue = self._blocked.pop(key, None)
-        if queue is not None:
-            self._ready[key] = queue
 
     def _grant(self) -> W | None:
         """Pass a free slot on to the next waiter."""
         if self._limit and self._used >= self._limit:
             return None
-        key, queue = next(iter(self._ready.items()))
-        waiter = queue.popleft()
-        del self._ready[key]
+        host = next(iter(self._ready))
+        del self._ready[host]
+        waiter = host.waiters.popleft()
         self._used += 1
-        full = False
-        if self._limit_per_host:
-            used_by = self._used_by[key] = self._used_by.get(key, 0) + 1
-            full = used_by >= self._limit_per_host
-        if queue:
-            # The key goes to the end of the line, or aside while its host is full.
-            (self._blocked if full else self._ready)[key] = queue
+        host.used += 1
+        if host.waiters:
+            self._line_up(host)
         return waiter
+
+    def _line_up(self, host: Host[K, L, W]) -> None:
+        """Put a host with waiters at the end of the line, or aside while it is at its own limit."""
+        if self._limit_per_host and host.used >= self._limit_per_host:
+            self._blocked.add(host)
+        else:
+            self._ready[host] = None
 
     # ---- waiters
 
-    def enqueue(self, key: K, waiter: W) -> None:
+    def enqueue(self, host: Host[K, L, W], waiter: W) -> None:
         """Add a waiter for a slot."""
-        queue = self._ready.get(key) or self._blocked.get(key)
-        if queue is not None:
-            queue.append(waiter)
-            return
-        full = self._limit_per_host and self._used_by.get(key, 0) >= self._limit_per_host
-        (self._blocked if full else self._ready)[key] = deque((waiter,))
+        host.waiters.append(waiter)
+        if len(host.waiters) == 1:
+            self._line_up(host)
 
-    def withdraw(self, key: K, waiter: W) -> bool:
+    def withdraw(self, host: Host[K, L, W], waiter: W) -> bool:
         """Remove a waiter; return False when it was not queued, which means that it was granted a slot."""
-        for queues in (self._ready, self._blocked):
-            queue = queues.get(key)
-            if queue is not None and waiter in queue:
-                queue.remove(waiter)
-                if not queue:
-                    del queues[key]
-                return True
-        return False
+        try:
+            host.waiters.remove(waiter)
+        except ValueError:
+            return False
+        if not host.waiters:
+            self._ready.pop(host, None)
+            self._blocked.discard(host)
+        return True
 
     def waiters(self) -> list[W]:
         """Remove and return all waiters."""
-        found = [waiter for queues in (self._ready, self._blocked) for queue in queues.values() for waiter in queue]
+        hosts = [*self._ready, *self._blocked]
+        found = [waiter for host in hosts for waiter in host.waiters]
+        for host in hosts:
+            host.waiters.clear()
         self._ready.clear()
         self._blocked.clear()
         return found
@@ -237,32 +242,32 @@ class Pool(Generic[K, L, W]):
 
     def expire(self, now: float) -> float | None:
         """Make the links that were idle for too long stale; return when to look again, None when none is left."""
-        deadline = now - self.keepalive
         oldest: float | None = None
-        for key in list(self._idle):
-            links = self._idle[key]
-            kept = [(link, since) for link, since in links if since > deadline and link.reusable]
-            if len(kept) != len(links):
-                self._stale.extend(link for link, since in links if not (since > deadline and link.reusable))
-                self._idle_count -= len(links) - len(kept)
-            if kept:
-                self._idle[key] = kept
-                if oldest is None or kept[0][1] < oldest:
-                    oldest = kept[0][1]
-            else:
-                del self._idle[key]
+        for host in list(self._idle_hosts):
+            kept = [(link, since) for link, since in host.idle if since + self.keepalive > now and link.reusable]
+            if len(kept) != len(host.idle):
+                keeping = {id(link) for link, _ in kept}
+                self._stale.extend(link for link, _ in host.idle if id(link) not in keeping)
+                self._idle_count -= len(host.idle) - len(kept)
+                host.idle[:] = kept
+            if not kept:
+                del self._idle_hosts[host]
+            elif oldest is None or kept[0][1] < oldest:
+                oldest = kept[0][1]
         return None if oldest is None else oldest + self.keepalive
 
     def drop_idle(self) -> None:
         """Make all idle links stale."""
-        self._stale.extend(link for _, link in self.idle())
-        self._idle.clear()
+        for host in self._idle_hosts:
+            self._stale.extend(link for link, _ in host.idle)
+            host.idle.clear()
+        self._idle_hosts.clear()
         self._idle_count = 0
 
     def _evict(self) -> None:
-        # Keys stand in the order in which they were first used, which is close enough to the order of age.
-        links = next(links for links in self._idle.values() if links)
-        self._stale.append(links.pop(0)[0])
+        # Hosts stand in the order of their first idle link, which is close enough to the order of age.
+        host = next(host for host in self._idle_hosts if host.idle)
+        self._stale.append(host.idle.pop(0)[0])
         self._idle_count -= 1
 
     def stale(self) -> list[L]:

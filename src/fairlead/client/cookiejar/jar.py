@@ -121,7 +121,7 @@ class CookieJar(AbstractCookieJar):
 
     def _open_shelf(self) -> None:
         self._shelf = Shelf()
-        self._cookies = self._shelf.cookies
+        self._cookies = self.stored = self._shelf.cookies
 
     def _now(self) -> float:
         return time.time()
