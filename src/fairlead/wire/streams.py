@@ -4,7 +4,8 @@ In: decoded-from-the-wire pieces of one body, in order, then one end or one erro
 units the reader asks for.  Pieces are handed on as they came; a copy is made only where the units differ.
 
 Backpressure: with more than `high` (twice the limit) buffered bytes the connection stops reading from its socket, and
-goes on below `low` (the limit).  `read()` of a whole body asks for everything, so it lifts the mark and is woken once.
+goes on when `low` (the limit) or less is left.  `read()` of a whole body asks for everything, so it lifts the mark and
+is woken once.
 
 A content decoder (gzip and friends) sits between input and buffer.  It produces at most `DECODE_PIECE` bytes a step and
 rests while the buffer is full, so that a small compressed body can not fill the memory.
@@ -18,7 +19,7 @@ import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractContextManager
-from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Generic, Protocol, TypeVar
 
 if TYPE_CHECKING:
     from ..codec.coding import Decoder
@@ -28,6 +29,12 @@ DEFAULT_LIMIT = 65536
 
 DECODE_PIECE = 262144
 """The most bytes that one step of a content decoder may produce."""
+
+END_MARK: Final = b""
+"""Stands in the decoder's input where the body ended."""
+
+CHUNK_MARK: Final = None
+"""Stands in the decoder's input where an HTTP chunk ended."""
 
 LINE_LIMIT_FACTOR = 1
 """`readline`/`readuntil` refuse a line longer than this times the high-water mark."""
@@ -106,6 +113,7 @@ class StreamReader:
         "_high",
         "_loop",
         "_low",
+        "_more",
         "_offset",
         "_paused",
         "_protocol",
@@ -144,7 +152,8 @@ class StreamReader:
         self._paused = False
         self._unbounded = False
         self._decoder: Decoder | None = None
-        self._encoded: deque[bytes] | None = None  # input that waits for the decoder
+        self._encoded: deque[bytes | None] | None = None  # input that waits for the decoder, with END_MARK, CHUNK_MARK
+        self._more = False  # the decoder can go on without new input
         self.total_bytes = 0
         self.total_compressed_bytes: int | None = None
 
@@ -192,18 +201,22 @@ class StreamReader:
         return self._eof and not self._size
 
     def on_eof(self, callback: Callable[[], None]) -> None:
-        """Call back when the end is received; at once if it was."""
+        """Call back when the end is received; at once if it was.
+
+        What a callback raises goes to the loop's exception handler.
+        """
         if self._eof:
-            callback()
+            self._run_callbacks([callback])
         elif self._eof_callbacks is None:
             self._eof_callbacks = [callback]
         else:
             self._eof_callbacks.append(callback)
 
     async def wait_eof(self) -> None:
-        """Wait until the end is received."""
+        """Wait until the end is received; raises what ended the stream before it."""
         if self._eof:
             return
+        self._raise_if_failed()
         if self._eof_waiter is not None:
             raise RuntimeError("wait_eof() called while another coroutine is already waiting for the end")
         self._eof_waiter = self._get_loop().create_future()
@@ -216,7 +229,7 @@ class StreamReader:
 
     def feed_data(self, data: bytes, size: int = 0) -> bool:
         """Append bytes of the body.  Returns False: the caller need not stop on its own."""
-        if not data:
+        if not data or self._exception is not None:
             return False
         if self._decoder is not None:
             self.total_compressed_bytes = (self.total_compressed_bytes or 0) + len(data)
@@ -232,13 +245,19 @@ class StreamReader:
 
     def feed_eof(self) -> None:
         """Declare the body complete."""
-        if self._decoder is not None:
-            if self._encoded is None:
-                self._encoded = deque()
-            self._encoded.append(b"")  # the end mark, after all input before it
-            self._decode()
+        if self._exception is not None:
             return
-        self._set_eof()
+        # The connection goes on to another message: this stream must not touch its tap any more.
+        if self._paused:
+            self._resume()
+        self._protocol = None
+        if self._decoder is None:
+            self._set_eof()
+            return
+        if self._encoded is None:
+            self._encoded = deque()
+        self._encoded.append(END_MARK)
+        self._decode()
 
     def set_exception(self, exc: BaseException, exc_cause: BaseException | None = None) -> None:
         """End the stream with an error, which readers meet after the buffered data."""
@@ -248,6 +267,7 @@ class StreamReader:
         self._eof_callbacks = None
         self._encoded = None
         self._decoder = None
+        self._more = False
         for waiter in (self._waiter, self._eof_waiter):
             if waiter is not None and not waiter.done():
                 waiter.set_exception(exc)
@@ -257,6 +277,8 @@ class StreamReader:
         """Forget what is buffered: nobody will read it."""
         self._chunks.clear()
         self._encoded = None
+        self._decoder = None
+        self._more = False
         self._size = self._offset = 0
 
     def set_decoder(self, decoder: Decoder) -> None:
@@ -273,14 +295,7 @@ class StreamReader:
             DeprecationWarning,
             stacklevel=2,
         )
-        if not data:
-            return
-        if self._offset:
-            self._chunks[0] = self._chunks[0][self._offset :]
-            self._offset = 0
-        self._size += len(data)
-        self.total_bytes -= len(data)
-        self._chunks.appendleft(data)
+        self._put_back(data)
         self._wake()
 
     def begin_http_chunk_receiving(self) -> None:
@@ -292,15 +307,25 @@ class StreamReader:
 
     def end_http_chunk_receiving(self) -> None:
         """Mark the end of an HTTP chunk, which `iter_chunks()` and `readchunk()` report."""
-        splits = self._splits
-        if splits is None:
+        if self._splits is None:
             raise RuntimeError("Called end_chunk_receiving without calling begin_chunk_receiving first")
+        if self._more and self._encoded is not None:
+            self._encoded.append(CHUNK_MARK)  # what the chunk holds has not been decoded yet
+        else:
+            self._split(self._splits)
+
+    def _split(self, splits: deque[int]) -> None:
+        """Note that an HTTP chunk ends here."""
+        start = self.total_bytes - self._size
+        while splits and splits[0] < start:
+            self._chunk_start = splits.popleft()  # passed by a read that does not look at chunks
         # Several empty chunks, or chunks whose decoded form is empty, end at one place: report one end.
         position = self.total_bytes
         if position == (splits[-1] if splits else self._chunk_start or 0):
             return
         splits.append(position)
-        self._wake()
+        if not self._unbounded:
+            self._wake()
 
     def _append(self, data: bytes) -> None:
         self._chunks.append(data)
@@ -320,13 +345,19 @@ class StreamReader:
         waiter = self._eof_waiter
         if waiter is not None and not waiter.done():
             waiter.set_result(None)
-        if self._paused:
-            self._resume()
         callbacks = self._eof_callbacks
         if callbacks is not None:
             self._eof_callbacks = None
-            for callback in callbacks:
+            self._run_callbacks(callbacks)
+
+    def _run_callbacks(self, callbacks: list[Callable[[], None]]) -> None:
+        for callback in callbacks:
+            try:
                 callback()
+            except Exception as exc:
+                # The link that feeds the stream has an exchange to end; a callback must not keep it from that.
+                loop = self._loop or asyncio.get_running_loop()
+                loop.call_exception_handler({"message": "Exception in eof callback", "exception": exc, "stream": self})
 
     def _wake(self) -> None:
         waiter = self._waiter
@@ -344,9 +375,14 @@ class StreamReader:
                     data = decoder.decode(b"", DECODE_PIECE)
                 elif encoded:
                     piece = encoded.popleft()
+                    if piece is None:
+                        if self._splits is not None:
+                            self._split(self._splits)
+                        continue
                     if not piece:
                         data = decoder.finish()
                         self._decoder = None
+                        self._more = False
                         if data:
                             self._append(data)
                         self._set_eof()
@@ -364,6 +400,7 @@ class StreamReader:
             error.__cause__ = exc
             self.set_exception(error)
             return
+        self._more = decoder is not None and (bool(encoded) or decoder.pending)
         if self._size > self._high and not self._paused and not self._unbounded:
             self._pause()
 
@@ -432,7 +469,11 @@ class StreamReader:
         parts: list[bytes] = []
         missing = n
         while missing:
-            piece = await self.read(missing)
+            try:
+                piece = await self.read(missing)
+            except BaseException:
+                self._put_back(b"".join(parts))
+                raise
             if not piece:
                 partial = b"".join(parts)
                 raise asyncio.IncompleteReadError(partial, len(partial) + missing)
@@ -457,30 +498,34 @@ class StreamReader:
         line = bytearray()
         while True:
             while self._size:
-                piece = self._take(len(self._chunks[0]) - self._offset)
-                seen = max(0, len(line) - width + 1)  # a separator may straddle two pieces
-                line += piece
-                found = line.find(separator, seen)
-                if found >= 0:
-                    end = found + width
-                    self._put_back(line[end:])
-                    del line[end:]
-                if len(line) > limit:
+                missing = self._until(separator, line)
+                piece = self._take(missing or len(self._chunks[0]) - self._offset)
+                if len(line) + len(piece) > limit:
                     from ..errors import LineTooLong
 
-                    raise LineTooLong(bytes(line[:100]) + b"...", limit)
-                if found >= 0:
-                    return bytes(line)
+                    raise LineTooLong(bytes(line + piece)[:100] + b"...", limit)
+                if missing:
+                    return bytes(line + piece) if line else piece
+                line += piece
             if self._eof:
                 return bytes(line)
-            if self._exception is not None:
-                self._put_back(line)
-                raise self._exception
             try:
                 await self._wait("readuntil")
             except BaseException:
                 self._put_back(line)
                 raise
+
+    def _until(self, separator: bytes, line: bytearray) -> int:
+        """Return how many buffered bytes complete a line that has begun; 0 when the first chunk does not."""
+        first, offset = self._chunks[0], self._offset
+        before = len(separator) - 1  # bytes of a separator that may stand at the end of what came before
+        if before and line:
+            straddling = line[-before:]
+            found = (straddling + first[offset : offset + before]).find(separator)
+            if found >= 0:
+                return found + before + 1 - len(straddling)
+        found = first.find(separator, offset)
+        return 0 if found < 0 else found + before + 1 - offset
 
     def read_nowait(self, n: int = -1) -> bytes:
         """Read up to `n` bytes (all with -1) of what is there, without waiting.
@@ -530,7 +575,7 @@ class StreamReader:
                 if self._exception is not None:
                     raise self._exception
                 self._unbounded = True
-                if self._encoded:
+                if self._more:
                     self._decode()
                     continue
                 if self._paused:
@@ -584,7 +629,7 @@ class StreamReader:
             self._size -= n
         else:
             data = self._gather(n)
-        if self._paused or self._encoded:
+        if self._paused or self._more:
             self._refill()
         return data
 
@@ -618,10 +663,7 @@ class StreamReader:
         data = chunks[0] if len(chunks) == 1 else b"".join(chunks)
         chunks.clear()
         self._size = 0
-        if self._splits:
-            self._splits.clear()
-            self._chunk_start = self.total_bytes
-        if self._paused or self._encoded:
+        if self._paused or self._more:
             self._refill()
         return data
 
@@ -634,9 +676,9 @@ class StreamReader:
             self._size += len(data)
 
     def _refill(self) -> None:
-        if self._encoded and self._size <= self._low:
+        if self._more and self._size <= self._low:
             self._decode()
-        if self._paused and self._size < self._low:
+        if self._paused and self._size <= self._low:
             self._resume()
 
 
@@ -663,8 +705,15 @@ class EmptyStreamReader(StreamReader):
     def feed_eof(self) -> None:
         """Ignore it: the end is already known."""
 
+    def unread_data(self, data: bytes) -> None:
+        """Refuse it: nothing can have been read, and the object may be shared.  Deprecated."""
+        raise RuntimeError("unread_data() was called on the body of a message that has none")
+
     def set_decoder(self, decoder: Decoder) -> None:
         """Ignore it: there is nothing to decode."""
+
+    def set_read_chunk_size(self, n: int) -> None:
+        """Ignore it: the object may be shared."""
 
 
 EMPTY_PAYLOAD = EmptyStreamReader()
