@@ -417,11 +417,8 @@ def test_only_a_lenient_decoder_takes_bare_lf_in_a_body(chunks: bytes) -> None:
 # ---- limits: at the limit, and one over it
 
 
-@pytest.mark.parametrize("lenient", [True, False])
-@pytest.mark.parametrize("end", [b"\r\n", b"\n"])
+@pytest.mark.parametrize(("lenient", "end"), [(True, b"\r\n"), (True, b"\n"), (False, b"\r\n")])
 def test_limit_of_the_start_line(lenient: bool, end: bytes) -> None:
-    if end == b"\n" and not lenient:
-        pytest.skip("a strict decoder refuses LF")
     make = responses(lenient=lenient, max_line_size=40)
     for fill in ("a" * 27, "é" * 13 + "a"):  # the limit counts bytes
         start = b"HTTP/1.1 200 " + fill.encode()
@@ -470,7 +467,7 @@ def test_limit_of_the_number_of_fields(lenient: bool) -> None:
     assert decode(make, O + block + CL2) == [response(200, 2, pairs=(*four, *L2)), b"ok", "end"]
     assert decode(make, O + block + b"X: 4\r\n" + CL2) == ["h1.field.count"]
     assert decode(make, O + block + b"X: 4\r\nX: 5\r\n") == ["h1.field.count"]
-    assert decode(make, O + b"X: y\r\n" * 100_000) == ["h1.field.count"]
+    assert decode(make, O + b"X: y\r\n" * 10_000) == ["h1.field.count"]
 
 
 def test_folded_lines_count_as_fields() -> None:
