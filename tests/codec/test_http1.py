@@ -81,6 +81,7 @@ STATUS_LINES: list[tuple[str, bytes, Plain]] = [
     ("TLS", b"\x15\x03\x01\x00\x02\x02\x50", [STATUS]),
     ("a request", b"GET / HTTP/1.1\r\n", [STATUS]),
     ("9112 2.2: empty lines in front", b"\r\n\r\nHTTP/1.1 200 OK\r\n", line()),
+    ("9112 2.2: one empty line in front", b"\r\nHTTP/1.1 200 OK\r\n", line()),
     ("CR in front", b"\rHTTP/1.1 200 OK\r\n", ["h1.line.start"]),
 ]
 
@@ -267,6 +268,7 @@ REQUESTS: list[tuple[str, bytes, Plain]] = [
     ("9112 3: as it should be", G + HOST + b"\r\n", GET),
     ("9112 3: one after the other", (G + HOST + b"\r\n") * 3, GET * 3),
     ("9112 2.2: empty lines in front", b"\r\n\r\n" + G + HOST + b"\r\n\r\n" + G + HOST + b"\r\n", GET * 2),
+    ("9112 2.2: one empty line in front", b"\r\n" + G + HOST + b"\r\n", GET),
     ("9110 9.1: any token is a method", b"m-SEARCH! / HTTP/1.1\r\n" + HOST + b"\r\n",
      [request("m-SEARCH!", "/"), "end"]),
     ("9112 3.2.1: origin-form", b"GET /a?b=%20&c={|}\"<> HTTP/1.1\r\n" + HOST + b"\r\n",
