@@ -1,48 +1,413 @@
-"""The documentation keeps its word: Python blocks compile, links lead somewhere, names and targets exist."""
+"""The documentation keeps its word: its code runs, its links lead somewhere, its tables say what the source says.
+
+Every page is run from top to bottom, as a reader would: ``python`` blocks share the names of their page and may use
+``await`` at the top, as in ``python -m asyncio``; ``console`` blocks run the command line. What a page shows as output
+(a ``text`` block right behind a ``python`` block, the lines behind a command) is compared; ``...`` stands for anything.
+Host names lead to a server on this machine (see ``tests/docs_site.py``), and the files that examples read are there.
+
+A block that cannot run everywhere is preceded by ``<!-- not run: reason -->``, and still has to compile.
+"""
 
 from __future__ import annotations
 
 import ast
+import asyncio
+import gc
+import importlib
+import inspect
+import os
 import re
+import shlex
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+import fairlead
+from fairlead import cli
+from fairlead.codec.events import END
+from fairlead.errors import ProtocolError
+from fairlead.wire import dns, tls
+
 ROOT = Path(__file__).parent.parent
-PAGES = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").rglob("*.md"))]
-BLOCK = re.compile(r"^```python\n(.*?)^```", re.MULTILINE | re.DOTALL)
-LINK = re.compile(r"\[[^\]]+\]\(([^)#\s]+)(?:#[^)]*)?\)")
+DOCS = ROOT / "docs"
+PAGES = [*sorted(ROOT.glob("*.md")), *sorted(DOCS.rglob("*.md"))]
+LANGUAGES = {"python", "console", "text"}
+FENCE = re.compile(r"^(?:<!-- not run: (?P<reason>[^>]+) -->\n)?```(?P<lang>\w*)\n(?P<code>.*?)^```", re.M | re.S)
+LINK = re.compile(r"\[[^\]]+\]\(([^)\s]+)\)")
+HEADING = re.compile(r"^#+ (.+)$", re.M)
+# Commands of console blocks that are about the reader's machine; what they name is checked by other tests.
+NOT_RUN = ("git ", "cd ", "make ", "pip ", "python -m pip ", "python3 -m venv ", ". ", "python -m bench")
+
+
+@dataclass
+class Block:
+    """One fenced block of a page."""
+
+    page: Path
+    line: int
+    language: str
+    code: str
+    reason: str | None
+    output: str | None = None
+
+    @property
+    def place(self) -> str:
+        return f"{page_id(self.page)}:{self.line}"
 
 
 def page_id(page: Path) -> str:
     return str(page.relative_to(ROOT))
 
 
-@pytest.mark.parametrize("page", PAGES, ids=page_id)
-def test_python_blocks_compile(page: Path) -> None:
+def blocks_of(page: Path) -> list[Block]:
     text = page.read_text(encoding="utf-8")
-    for block in BLOCK.finditer(text):
-        line = text[: block.start()].count("\n") + 1
-        # Padded, so that an error points at the line of the page; await at the top is fine in an example.
-        source = "\n" * line + block[1]
-        compile(source, str(page), "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
+    found: list[Block] = []
+    end = 0
+    for match in FENCE.finditer(text):
+        line = text[: match.start("code")].count("\n") + 1
+        block = Block(page, line, match["lang"], match["code"], match["reason"])
+        if (
+            block.language == "text"
+            and found
+            and found[-1].language == "python"
+            and not text[end : match.start()].strip()
+        ):
+            found[-1].output = block.code
+        found.append(block)
+        end = match.end()
+    return found
+
+
+def prose_of(page: Path) -> str:
+    """The text of a page without its blocks."""
+    return FENCE.sub("", page.read_text(encoding="utf-8"))
+
+
+def compiled(block: Block) -> Any:
+    # Padded, so that an error points at the line of the page; await at the top is fine in an example.
+    source = "\n" * (block.line - 1) + block.code
+    return compile(source, str(block.page), "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT, dont_inherit=True)
+
+
+def check_output(place: str, expected: str, got: str) -> None:
+    """Compare with ``...`` as a wildcard; trailing white space does not count."""
+    wanted = "\n".join(line.rstrip() for line in expected.strip().splitlines())
+    found = "\n".join(line.rstrip() for line in got.strip().splitlines())
+    pattern = ".*?".join(re.escape(piece) for piece in wanted.split("..."))
+    assert re.fullmatch(pattern, found, re.S), f"{place} shows\n{wanted}\nbut the output is\n{found}"
+
+
+# --- running ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A directory with the files of the examples, in a world where every name leads to the site."""
+    trustme = pytest.importorskip("trustme")
+    assert trustme
+    from tests.docs_site import Site, certificate, resolver_for
+    from tests.peers.tls import authority
+
+    monkeypatch.chdir(tmp_path)
+    for name in list(os.environ):
+        if name.lower().endswith("_proxy"):
+            monkeypatch.delenv(name)
+    (tmp_path / "report.csv").write_text("day,visits\n1,20\n2,30\n")
+    (tmp_path / "photo.jpg").write_bytes(bytes(300_000))
+    authority().cert_pem.write_to_path(tmp_path / "ca.pem")
+    (tmp_path / "server.pem").write_text(certificate())
+    client = authority().issue_cert("client.example.org")
+    client.cert_chain_pems[0].write_to_path(tmp_path / "client.pem")
+    client.private_key_pem.write_to_path(tmp_path / "client.key")
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "ca.pem"))
+    monkeypatch.setattr(tls, "_contexts", {})
+    with Site(tmp_path) as site:
+        monkeypatch.setattr(dns, "DefaultResolver", resolver_for(site))
+        yield tmp_path
+
+
+class Reader:
+    """Somebody who tries every example of one page, in order."""
+
+    def __init__(self, capfd: pytest.CaptureFixture[str]) -> None:
+        self.names: dict[str, Any] = {"__name__": "__main__"}
+        self.capfd = capfd
+        self.exit_code = 0
+
+    def run(self, block: Block, runner: asyncio.Runner) -> None:
+        if block.language == "python":
+            code = compiled(block)
+            if not block.reason:
+                self.run_python(block, code, runner)
+        elif block.language == "console" and not block.reason:
+            self.run_console(block)
+
+    def run_python(self, block: Block, code: Any, runner: asyncio.Runner) -> None:
+        async def inside() -> None:
+            result = eval(code, self.names)
+            if inspect.iscoroutine(result):
+                await result
+
+        self.capfd.readouterr()
+        if "asyncio.run(" in block.code:
+            exec(code, self.names)
+        else:
+            runner.run(inside())
+        if block.output is not None:
+            check_output(block.place, block.output, self.capfd.readouterr().out)
+
+    def run_console(self, block: Block) -> None:
+        for part in re.split(r"^\$ ", block.code, flags=re.M)[1:]:
+            command, _, output = part.partition("\n")
+            command = command.partition("  # ")[0].strip()
+            if command == "echo $?":
+                check_output(block.place, output, str(self.exit_code))
+            elif command.startswith(("fairlead ", "python -m fairlead ")):
+                argv = shlex.split(command)
+                self.capfd.readouterr()
+                self.exit_code = cli.main(argv[3:] if argv[0] == "python" else argv[1:])
+                sys.stdout.flush()
+                got = self.capfd.readouterr()
+                check_output(block.place, output, got.err + got.out)
+            else:
+                assert command.startswith(NOT_RUN), f"{block.place}: who runs {command!r}?"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=page_id)
+def test_what_a_page_shows_is_what_happens(page: Path, desk: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    problems: list[str] = []
+    reader = Reader(capfd)
+    with asyncio.Runner() as runner:
+        loop = runner.get_loop()
+        loop.set_exception_handler(lambda loop, context: problems.append(str(context)))
+        for block in blocks_of(page):
+            reader.run(block, runner)
+        runner.run(asyncio.sleep(0))
+    reader.names.clear()
+    gc.collect()
+    assert not problems
+
+
+# --- reading ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("page", PAGES, ids=page_id)
+def test_the_blocks_of_a_page_have_a_language_that_is_tested(page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+    assert text.count("```") == 2 * len(blocks_of(page)), "a fence is not closed, or not at the start of a line"
+    for block in blocks_of(page):
+        assert block.language in LANGUAGES, block.place
+
+
+def anchor_of(heading: str) -> str:
+    """The anchor that GitHub gives a heading."""
+    plain = re.sub(r"[`*]|\[([^\]]+)\]\([^)]+\)", lambda m: m[1] or "", heading)
+    return re.sub(r"[^\w\- ]", "", plain.strip().lower()).replace(" ", "-")
 
 
 @pytest.mark.parametrize("page", PAGES, ids=page_id)
 def test_links_within_the_project_lead_somewhere(page: Path) -> None:
-    for target in LINK.findall(page.read_text(encoding="utf-8")):
-        if "://" not in target and not target.startswith("mailto:"):
-            assert (page.parent / target).exists(), f"{page_id(page)} links to {target}"
+    for link in LINK.findall(prose_of(page)):
+        if "://" in link or link.startswith("mailto:"):
+            continue
+        target, _, anchor = link.partition("#")
+        goal = (page.parent / target).resolve() if target else page
+        assert goal.exists(), f"{page_id(page)} links to {link}"
+        if anchor:
+            anchors = [anchor_of(heading) for heading in HEADING.findall(prose_of(goal))]
+            assert anchor in anchors, f"{page_id(page)} links to {link}"
 
 
-def test_the_readme_names_only_make_targets_that_exist() -> None:
+def test_every_page_can_be_found_from_the_index() -> None:
+    index = DOCS / "index.md"
+    linked = {(DOCS / link.partition("#")[0]).resolve() for link in LINK.findall(index.read_text(encoding="utf-8"))}
+    missing = [page_id(page) for page in DOCS.rglob("*.md") if page != index and page.resolve() not in linked]
+    assert not missing
+    assert "docs/index.md" in LINK.findall((ROOT / "README.md").read_text(encoding="utf-8"))
+
+
+def test_make_targets_that_are_named_exist() -> None:
     targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
-    named = set(re.findall(r"make ([a-z]+)", (ROOT / "README.md").read_text(encoding="utf-8")))
-    assert named
-    assert named <= targets
+    for page in PAGES:
+        named = set(re.findall(r"[`$] ?make ([a-z]+)", page.read_text(encoding="utf-8")))
+        assert named <= targets, page_id(page)
+    assert re.search(r"make demo", (ROOT / "README.md").read_text(encoding="utf-8"))
 
 
-def test_every_layer_of_the_law_is_on_the_architecture_page() -> None:
-    page = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
-    for room in ("edges", "client", "message", "wire", "codec", "words"):
-        assert re.search(rf"^ {room} ", page, re.MULTILINE), room
+def test_extras_that_are_named_exist() -> None:
+    text = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+    extras = set(
+        re.findall(r"^(\w+) = \[", text.partition("[project.optional-dependencies]")[2].partition("\n[")[0], re.M)
+    )
+    for page in PAGES:
+        for group in re.findall(r"\.\[([\w,]+)\]|fairlead\[([\w,]+)\]", page.read_text(encoding="utf-8")):
+            assert set("".join(group).split(",")) <= extras, page_id(page)
+
+
+# --- comparing with the source ----------------------------------------------------------------------------------------
+
+
+def rows(page: str, heading: str) -> list[list[str]]:
+    """The cells of the first table under a heading, without its head."""
+    text = (DOCS / page).read_text(encoding="utf-8")
+    _, found, after = text.partition(f"\n{heading}\n")
+    assert found, f"{page} has no heading {heading!r}"
+    table = re.search(r"^\|.*\n\|[ :|-]+\|\n((?:\|.*\n)+)", after, re.M)
+    assert table, f"no table under {heading!r}"
+    lines = table[1].strip().splitlines()
+    return [[cell.strip().replace("\\|", "|") for cell in re.split(r"(?<!\\)\|", line)[1:-1]] for line in lines]
+
+
+def source_modules() -> list[Path]:
+    return sorted(p for p in (ROOT / "src" / "fairlead").rglob("*.py") if not p.name.startswith("__"))
+
+
+def test_every_room_is_on_the_architecture_page() -> None:
+    page = (DOCS / "architecture.md").read_text(encoding="utf-8")
+    for layer in ("edges", "client", "message", "wire", "codec", "words"):
+        assert re.search(rf"^ {layer} ", page, re.MULTILINE), layer
+    table = "\n".join(line for line in page.splitlines() if line.startswith("|"))
+    for module in source_modules():
+        assert f"{module.name}`" in table, f"{module.relative_to(ROOT)} has no room on the page"
+    for name in re.findall(r"`([\w/]+\.py)`", table):
+        assert any(str(module).endswith(f"/{name}") for module in source_modules()), f"{name} is no module"
+
+
+def test_every_public_name_is_in_the_reference() -> None:
+    page = (DOCS / "reference" / "client.md").read_text(encoding="utf-8")
+    missing = [name for name in fairlead.__all__ if not re.search(rf"`@?{name}\b", page)]
+    assert not missing
+
+
+def shown_value(value: object) -> str:
+    """How the reference writes a default."""
+    from fairlead.client.options import UNSET
+
+    if value is UNSET or value is inspect.Parameter.empty:
+        return ""
+    if isinstance(value, type):
+        return value.__name__
+    if inspect.isfunction(value):
+        return "" if value.__name__ == "<lambda>" else f"{value.__module__.partition('.')[0]}.{value.__name__}"
+    return repr(value)
+
+
+@pytest.mark.parametrize(
+    ("heading", "function"),
+    [
+        ("### Arguments of `ClientSession`", fairlead.ClientSession.__init__),
+        ("### `TCPConnector`", fairlead.TCPConnector.__init__),
+        ("### `UnixConnector` and `NamedPipeConnector`", fairlead.UnixConnector.__init__),
+        ("## `CookieJar`", fairlead.CookieJar.__init__),
+        ("## `FormData`", fairlead.FormData.__init__),
+        ("## `ClientTimeout`", fairlead.ClientTimeout.__init__),
+        ("## `DigestAuthMiddleware`", fairlead.DigestAuthMiddleware.__init__),
+    ],
+)
+def test_argument_tables_have_all_arguments_with_their_defaults(heading: str, function: Any) -> None:
+    told = {row[0].strip("`"): row[1].strip("`") for row in rows("reference/client.md", heading)}
+    parameters = inspect.signature(function).parameters
+    assert [*told] == [name for name in parameters if name != "self"]
+    for name, default in told.items():
+        expected = shown_value(parameters[name].default)
+        if expected and "=" not in default and not default.startswith(("see", "from")):
+            assert default == expected, name
+
+
+def test_the_options_of_a_request_are_all_there() -> None:
+    from fairlead.client.session import ClientSession
+
+    hints = ClientSession._request.__globals__["_RequestOptions"].__annotations__
+    told = [row[0].strip("`") for row in rows("reference/client.md", "### Options of a request")]
+    assert sorted(told) == sorted(hints)
+
+
+def test_limits_are_those_of_the_source() -> None:
+    table = rows("reference/client.md", "## Limits")
+    for name, value, *_ in table:
+        module_path, constant = re.fullmatch(r"`([\w/]+)\.py` `(\w+)`", name).groups()  # type: ignore[union-attr]
+        module = importlib.import_module("fairlead." + module_path.replace("/", "."))
+        number = re.match(r"[\d,]+", value)
+        assert number, name
+        assert int(number[0].replace(",", "")) == getattr(module, constant), name
+    told = {row[0] for row in table}
+    named = re.compile(r"^((?:MAX|KEPT|TOO)_[A-Z_]+)(?:: Final)? = ", re.M)
+    for path in source_modules():
+        room = path.relative_to(ROOT / "src" / "fairlead").as_posix()
+        for constant in named.findall(path.read_text(encoding="utf-8")):
+            if constant not in NO_LIMITS:
+                assert f"`{room}` `{constant}`" in told, f"{constant} of {room} is not in the table of limits"
+
+
+NO_LIMITS = {
+    "MAX_CARRY",
+    "MAX_DIGITS",
+    "MAX_SHORT_LINE",
+    "MAX_WINDOW",
+}
+"""Constants whose names look like limits of the user's data and that are details of one function."""
+
+
+def decoded(example: str) -> list[Any]:
+    """What the client's decoder makes of the bytes that an example of the page shows."""
+    from fairlead.codec.http1 import ResponseDecoder
+
+    decoder = ResponseDecoder(lenient=True)
+    decoder.expect("GET")
+    data = example.strip("`").encode("latin-1").decode("unicode_escape").encode("latin-1")
+    return decoder.feed(data) + decoder.feed_eof()
+
+
+@pytest.mark.parametrize("row", rows("reference/leniency.md", "## Accepted"), ids=lambda row: row[0])
+def test_what_is_said_to_be_accepted_is_a_whole_response(row: list[str]) -> None:
+    events = decoded(row[1])
+    assert [type(event).__name__ for event in events if isinstance(event, Exception)] == []
+    assert events[-1] is END
+
+
+@pytest.mark.parametrize("row", rows("reference/leniency.md", "## Refused"), ids=lambda row: row[0])
+def test_what_is_said_to_be_refused_is_an_error_with_a_name(row: list[str]) -> None:
+    last = decoded(row[1])[-1]
+    assert isinstance(last, ProtocolError)
+    assert not last.slug.startswith("h1.eof"), "it is refused for what it is, not for its end"
+
+
+def test_every_exception_says_when_it_is_raised() -> None:
+    told = {row[0].strip("`") for row in rows("reference/client.md", "## Exceptions")}
+    expected = {
+        name
+        for name in fairlead.__all__
+        if isinstance(getattr(fairlead, name), type)
+        and issubclass(getattr(fairlead, name), Exception)
+        and not issubclass(getattr(fairlead, name), Warning)
+    }
+    assert expected - {"EofStream"} <= told
+
+
+def test_exit_codes_are_those_of_the_command_line() -> None:
+    meanings = dict(cli.OTHER_CODES) | {code: text for _, code, text in cli.EXIT_CODES}
+    told = {int(row[0]): row[1] for row in rows("reference/cli.md", "## Exit codes")}
+    assert told == dict(sorted(meanings.items()))
+
+
+def test_options_of_the_command_line_are_all_there() -> None:
+    known = {option for action in cli.make_parser()._actions for option in action.option_strings} - {"-h", "--help"}
+    told = {option for row in rows("reference/cli.md", "## Options") for option in re.findall(r"--?[\w-]+", row[0])}
+    assert told == known
+
+
+def test_deliberate_differences_have_a_place_on_their_page() -> None:
+    """Each reason in the table that the comparison with aiohttp uses stands on the page, word by word."""
+    pytest.importorskip("aiohttp")
+    try:
+        from tests.parity.differences import DIFFERENCES
+    except ImportError:
+        pytest.skip("no comparison here")
+    page = " ".join((DOCS / "differences.md").read_text(encoding="utf-8").replace("`", "").lower().split())
+    reasons = {difference.reason for difference in DIFFERENCES.values()}
+    missing = [reason for reason in sorted(reasons) if " ".join(reason.lower().split()) not in page]
+    assert not missing
