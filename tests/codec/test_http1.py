@@ -602,6 +602,15 @@ def test_what_follows_a_request_for_an_upgrade_is_held(ask: bytes) -> None:
             RequestDecoder().tunnel()
 
 
+def test_a_request_for_an_upgrade_may_have_a_body() -> None:
+    for pieces in ([G + HOST + b"Upgrade: x\r\nConnection: upgrade\r\n" + CL2, b"\x81"],
+                   [G + HOST + b"Upgrade: x\r\nConnection: upgrade\r\n" + CL2 + b"\x81"]):  # fmt: skip
+        decoder = RequestDecoder()
+        assert [event for piece in pieces for event in plain(decoder.feed(piece))][1:] == [b"ok", "end"]
+        assert decoder.held
+        assert decoder.tunnel() == b"\x81"
+
+
 def test_a_refused_upgrade_resumes_http() -> None:
     decoder = RequestDecoder()
     with pytest.raises(RuntimeError):
