@@ -174,8 +174,11 @@ class ClientResponseError(ClientError):
     """A response came and is itself the problem.
 
     ``request_info`` and ``history`` say what was asked, ``status``, ``message`` and ``headers`` what was answered;
-    status is 0 when the failure has none. ``code`` is the deprecated name of ``status``.
+    status is 0 when the failure has none. ``code`` is the deprecated name of ``status``. ``body`` holds the first bytes
+    of the response's body, as far as they had come, when ``raise_for_status`` made the error.
     """
+
+    body: bytes = b""
 
     def __init__(
         self,

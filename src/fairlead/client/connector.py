@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, Final
 from ..errors import ClientConnectionError, ClientConnectorError, ConnectionTimeoutError
 from ..keys import ConnectionKey
 from ..wire.h1_link import H1ClientLink
-from ..wire.pool import QUEUE, Host, Pool
+from ..wire.pool import DIAL, QUEUE, Host, Pool
 
 if TYPE_CHECKING:
     from .request import ClientRequest
@@ -203,6 +203,7 @@ class BaseConnector:
         links = [link for _, link in self._pool.idle()]
         if not links and not self._pool.used:
             return
+        self.shut_down()  # first: warnings may be errors
         _warn(f"Unclosed connector {self!r}", ResourceWarning, source=self)
         if self._loop.is_closed():
             return
@@ -214,7 +215,6 @@ class BaseConnector:
         if self._source_traceback is not None:
             context["source_traceback"] = self._source_traceback
         self._loop.call_exception_handler(context)
-        self.shut_down()
 
     async def __aenter__(self) -> BaseConnector:
         return self
@@ -305,18 +305,22 @@ class BaseConnector:
                 raise
             raise ConnectionTimeoutError(
                 f"Connection timeout to host {req.url}: no connection within {limit:g} s "
-                f"(option ClientTimeout.connect; waited {self._loop.time() - started:.3f} s, "
-                f"{self._pool.used} connections in use, {self._pool.waiting} callers waiting)"
+                f"(option ClientTimeout.connect; after {self._loop.time() - started:.3f} s still in phase "
+                f"{req.phase or 'pool'!r}: {self._pool.used} connections in use, {self._pool.waiting} callers waiting)"
             ) from exc
 
     async def _connect(self, req: ClientRequest, traces: list[Trace], timeout: ClientTimeout) -> Connection:
         key = req.connection_key
+        req.phase = None
         host = self._pool.host(key)
         found = self._pool.acquire(host, self._loop.time())
         if found is QUEUE:
             await self._wait_for_slot(host, traces)
             found = self._pool.claim(host, self._loop.time())
         try:
+            if req.fresh and isinstance(found, H1ClientLink):
+                self._shut(found)
+                found = DIAL
             if isinstance(found, H1ClientLink):
                 for trace in traces:
                     await trace.send_connection_reuseconn()

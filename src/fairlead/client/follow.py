@@ -53,6 +53,9 @@ IDEMPOTENT: Final = frozenset({"GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE
 LOST: Final = (ServerDisconnectedError, ClientOSError, ClientConnectionResetError)
 """What a connection that has ended looks like."""
 
+MIDDLEWARE_GRACE: Final = 0.02
+"""Seconds after which a call whose total time has run out is ended inside its middlewares."""
+
 _SET_COOKIE = hdrs.SET_COOKIE
 
 Handler = Callable[[ClientRequest], Awaitable["ClientResponse"]]
@@ -61,10 +64,15 @@ Handler = Callable[[ClientRequest], Awaitable["ClientResponse"]]
 async def run(session: ClientSession, method: str, url: URL, plan: Plan) -> ClientResponse:
     """Make a call in full; see `ClientSession.request` for what it raises."""
     started = session.loop.time()
-    if plan.upload_tracker is not None:
-        plan.upload_tracker.claim()
-    traces = make_traces(session, plan) if session.trace_configs else []
-    return await Call(session, method, url, plan, traces, started).run()
+    tracker = plan.upload_tracker
+    if tracker is not None:
+        tracker.claim()
+    try:
+        traces = make_traces(session, plan) if session.trace_configs else []
+        return await Call(session, method, url, plan, traces, started).run()
+    finally:
+        if tracker is not None:
+            tracker.call_ended()
 
 
 async def recover(
@@ -72,6 +80,8 @@ async def recover(
 ) -> ClientResponse:
     """Go on after a plain request on a reused connection has failed: raise, or send it once more."""
     exchange.abort()
+    if not isinstance(exc, Exception):
+        raise exc
     request = session.plain_request(exchange.method, route, plan)
     error = translated(exc, request.request_info)
     if not isinstance(error, LOST):
@@ -81,6 +91,7 @@ async def recover(
     if exchange.link.received or exchange.method not in IDEMPOTENT:
         raise error if exchange.link.received else explained(error, request)
     request.started = started = exchange.started(session.loop.time())
+    request.fresh = True
     response = await attempt(session, request, plan, [], started, retried=True)
     return await after(session, plan, response, started)
 
@@ -106,6 +117,8 @@ async def check_status(plan: Plan, response: ClientResponse) -> None:
     """Apply `raise_for_status` to the final response."""
     check = plan.raise_for_status
     if check is True:
+        if response.status >= 400:
+            await response.receive_excerpt()
         response.raise_for_status()
     elif check:
         try:
@@ -146,7 +159,7 @@ async def attempt(
                 if written:
                     raise explained(exc, request) from exc.__cause__
                 raise
-            retried = True
+            retried = request.fresh = True
             conn = None
             await request.wait_upload()
             continue
@@ -221,8 +234,12 @@ class Call:
                     self.method, merge_params(self.url, self.params), self.headers, exc
                 )
             raise
-        for trace in self.traces:
-            await trace.send_request_end(self.method, merge_params(self.url, self.params), self.headers, response)
+        try:
+            for trace in self.traces:
+                await trace.send_request_end(self.method, merge_params(self.url, self.params), self.headers, response)
+        except BaseException:
+            response.close()
+            raise
         return response
 
     async def after(self, request: ClientRequest, response: ClientResponse) -> ClientResponse:
@@ -254,9 +271,11 @@ class Call:
 
     async def _send(self, request: ClientRequest) -> ClientResponse:
         session, plan, traces, started = self.session, self.plan, self.traces, self.started
+        received: list[ClientResponse] = []
 
         async def send(request: ClientRequest) -> ClientResponse:
             response = await attempt(session, request, plan, traces, started)
+            received.append(response)
             if _SET_COOKIE in response.headers:
                 session.cookie_jar.update_cookies_from_headers(response.headers.getall(_SET_COOKIE), response.url)
             return response
@@ -264,7 +283,27 @@ class Call:
         handler: Handler = send
         for middleware in reversed(plan.middlewares):
             handler = _bind(middleware, handler)
-        return await handler(request)
+        try:
+            if handler is send:
+                return await send(request)
+            return await self._in_time(handler, request)
+        except BaseException:
+            for response in received:  # a middleware may have held it when it failed
+                response.close()
+            raise
+
+    async def _in_time(self, handler: Handler, request: ClientRequest) -> ClientResponse:
+        """Run the middlewares within the call's total time: they may wait for something else than a response."""
+        total = limit_of(self.plan.timeout.total)
+        loop = self.session.loop
+        try:
+            # Whoever waits for a connection or a response says it better, so give them a moment to do so.
+            async with asyncio.timeout_at(None if total is None else self.started + total + MIDDLEWARE_GRACE) as scope:
+                return await handler(request)
+        except TimeoutError as exc:
+            if total is None or not scope.expired() or isinstance(exc, TotalTimeoutError):
+                raise
+            raise TotalTimeoutError(total, "middlewares", loop.time() - self.started, str(request)) from exc
 
     def _build(self) -> ClientRequest:
         session, plan = self.session, self.plan

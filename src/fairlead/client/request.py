@@ -16,6 +16,7 @@ RFC 9110 §6, §7, §10.1; RFC 9112 §3.
 from __future__ import annotations
 
 import asyncio
+import weakref
 from collections.abc import Iterable, Iterator, Mapping
 from http.cookies import BaseCookie, Morsel, SimpleCookie
 from typing import TYPE_CHECKING, Any, Final
@@ -66,13 +67,15 @@ class UploadTracker:
     Raises RuntimeError when it is created without a running loop or used for a second request.
     """
 
-    __slots__ = ("_attempts", "_complete", "_used", "_writer")
+    __slots__ = ("_answered", "_attempts", "_complete", "_sending", "_used", "_writer")
 
     def __init__(self) -> None:
         self._complete: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._writer: StreamWriter | None = None
         self._attempts = 0
         self._used = False
+        self._sending = False  # by a task, beside the wait for the response
+        self._answered = False  # there will be no other attempt
 
     @property
     def bytes_written(self) -> int:
@@ -99,15 +102,32 @@ class UploadTracker:
         """Follow a new attempt."""
         self._attempts += 1
         self._writer = writer
+        self._sending = True
 
-    def finish(self, error: BaseException | None = None) -> None:
-        """Record the end of the upload."""
+    def attempt_ended(self, *, complete: bool) -> None:
+        """Record the end of an attempt: an incomplete one counts if no other follows."""
+        self._sending = False
+        if complete:
+            self.finish()
+        elif self._answered:
+            self._abort()
+
+    def finish(self) -> None:
+        """Record that the body was sent whole."""
+        self._sending = False
         if not self._complete.done():
-            if error is None:
-                self._complete.set_result(None)
-            else:
-                self._complete.set_exception(error)
-                self._complete.exception()  # whoever does not ask need not be told
+            self._complete.set_result(None)
+
+    def call_ended(self) -> None:
+        """Record that the call has its response or has failed: there will be no other attempt."""
+        self._answered = True
+        if not self._sending:
+            self._abort()
+
+    def _abort(self) -> None:
+        if not self._complete.done():
+            self._complete.set_exception(UploadAbortedError("The request body was never fully sent"))
+            self._complete.exception()  # whoever does not ask need not be told
 
 
 def checked_method(method: str) -> str:
@@ -163,13 +183,14 @@ class ClientRequest:
     proxy: URL | None = None
     proxy_auth: BasicAuth | None = None
     proxy_headers: CIMultiDict[str] | None = None
-    response: ClientResponse | None = None
     response_class: type[ClientResponse] = ClientResponse
     server_hostname: str | None = None
     version: HttpVersion = HttpVersion11
     plan: Plan = Plan()
     started: float | None = None
     phase: str | None = None
+    fresh = False
+    """Whether an idle connection will not do: the one before turned out to be dead."""
 
     _session: ClientSession | None = None
     _ssl: SSLContext | bool | Fingerprint = True
@@ -182,6 +203,7 @@ class ClientRequest:
     _traces: list[Trace] = []
     _key: ConnectionKey | None = None
     _exchange: Exchange | None = None
+    _response: weakref.ref[ClientResponse] | None = None  # the response holds the request
 
     def __init__(
         self,
@@ -256,6 +278,11 @@ class ClientRequest:
         return self
 
     # ---- facts
+
+    @property
+    def response(self) -> ClientResponse | None:
+        """The response, once there is one and as long as somebody else holds it."""
+        return None if self._response is None else self._response()
 
     @property
     def headers(self) -> CIMultiDict[str]:
@@ -552,6 +579,7 @@ class ClientRequest:
         exchange = Exchange(link, conn, self.method, plan.read_bufsize)
         exchange.what = self.original_url
         link.begin(exchange, plan.limits)
+        configure(exchange, plan, link.loop.time() if self.started is None else self.started)
         writer: StreamWriter | None = None
         try:
             head = self.encode_head()
@@ -562,13 +590,14 @@ class ClientRequest:
                 transport.write(head + body)
             else:
                 writer = await self._start_upload(exchange, conn, link, head)
-            configure(exchange, plan, link.loop.time() if self.started is None else self.started)
-        except BaseException:
+        except BaseException as exc:
             exchange.abort()
+            if exchange.error is not None and isinstance(exc, ClientConnectionResetError):
+                raise exchange.error from exc  # why the connection is gone
             raise
         self._exchange = exchange
         response = self.response_class.for_exchange(self, exchange, writer)
-        self.response = response
+        self._response = weakref.ref(response)
         return response
 
     async def _start_upload(self, exchange: Exchange, conn: Connection, link: Any, head: bytes) -> StreamWriter:
@@ -594,7 +623,12 @@ class ClientRequest:
         if isinstance(body, BytesPayload) and (body.size or 0) <= SMALL_BODY and not self._expect_continue:
             body = await body.as_bytes()
         if body is None or (isinstance(body, bytes) and not self._expect_continue):
-            await writer.write_eof(body or b"")
+            try:
+                await writer.write_eof(body or b"")
+            except ClientConnectionResetError:
+                if not writer.output_size:
+                    raise
+                return writer  # something was sent: the reading side says what became of it
             if tracker is not None:
                 tracker.finish()
             return writer
@@ -603,19 +637,18 @@ class ClientRequest:
             exchange.continued = link.loop.create_future()
             writer.send_headers()
         exchange.upload = link.loop.create_task(self._upload(exchange, conn, writer, body))
+        if tracker is not None:
+            exchange.upload.add_done_callback(lambda _: tracker.attempt_ended(complete=not exchange.uploading))
         return writer
 
     async def _upload(self, exchange: Exchange, conn: Connection, writer: StreamWriter, body: bytes | Payload) -> None:
         """Send the body; runs as a task beside the wait for the response."""
-        tracker = self.plan.upload_tracker
         text = repr(conn)
-        complete = False
         try:
             if exchange.continued is not None and not await self._may_continue(exchange):
                 return
             await self.write_bytes(writer, conn, None)
             await writer.write_eof()
-            complete = True
             exchange.uploading = False
             exchange.read_at = exchange.link.loop.time()
         except (ClientConnectionResetError, OSError) as exc:
@@ -629,9 +662,6 @@ class ClientRequest:
             raise
         except Exception as exc:
             exchange.fail(_upload_error(text, exc))
-        finally:
-            if tracker is not None and (complete or not exchange.ended or exchange.error is not None):
-                tracker.finish(None if complete else UploadAbortedError("The request body was never fully sent"))
 
     async def _may_continue(self, exchange: Exchange) -> bool:
         """Wait for 100 (Continue); False when a final response came instead."""

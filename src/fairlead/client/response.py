@@ -52,6 +52,9 @@ JSONDecoder = Callable[[str], Any]
 BODY_EXCERPT: Final = 1024
 """How many bytes of the body an error of `raise_for_status()` carries."""
 
+EXCERPT_TIMEOUT: Final = 0.5
+"""Seconds that `raise_for_status=True` waits for them: servers often send head and body in two pieces."""
+
 _NO_HEADERS: Final = CIMultiDictProxy(CIMultiDict[str]())
 
 _RELEASED: Final = (
@@ -208,6 +211,8 @@ class ClientResponse:
         if loop.is_closed():
             return
         exchange.abort()
+        if not loop.get_debug():
+            return
         _warn(f"Unclosed response {self!r}", ResourceWarning, source=self)
         loop.call_exception_handler({"client_response": self, "message": "Unclosed response"})
 
@@ -397,8 +402,6 @@ class ClientResponse:
         content = self.content
         if content is None:
             raise ClientConnectionError("Connection closed: the response has no body to read")
-        if self._released and not content.is_eof():
-            raise ClientConnectionError(_RELEASED)
         try:
             body = content.read_nowait() if content.is_eof() else await content.read()
         except BaseException:
@@ -488,12 +491,31 @@ class ClientResponse:
         error = ClientResponseError(
             self.request_info, self.history, status=self.status, message=self.reason or "", headers=self.headers
         )
-        error.body = excerpt  # type: ignore[attr-defined]
+        error.body = excerpt
         raise error
 
     _in_context = False
+    _first_piece = b""
+
+    async def receive_excerpt(self) -> None:
+        """Wait for the first bytes of the body of an error, EXCERPT_TIMEOUT seconds at most.
+
+        What goes wrong meanwhile does not matter: the status is the error to tell.  Cancellation closes the connection.
+        """
+        if self._excerpt() or self.content is None or self.content.is_eof():
+            return
+        try:
+            async with asyncio.timeout(EXCERPT_TIMEOUT):
+                self._first_piece = await self.content.readany()
+        except (TimeoutError, ClientError):
+            pass
+        except BaseException:
+            self.close()
+            raise
 
     def _excerpt(self) -> bytes:
+        if self._first_piece:
+            return self._first_piece[:BODY_EXCERPT]
         if self._body is not None:
             return self._body[:BODY_EXCERPT]
         exchange = self._exchange
@@ -556,9 +578,11 @@ class ClientResponse:
     ) -> None:
         self._in_context = False
         exchange = self._exchange
-        if exchange is not None and not exchange.ended:
-            self.release()
-            await self._upload_ended(exchange)
+        if exchange is not None:
+            if not exchange.ended:
+                self.release()
+            if exchange.upload is not None:
+                await self._upload_ended(exchange)
 
     async def _upload_ended(self, exchange: Exchange) -> None:
         """Wait for the cancelled upload, so that its source is free when the block has been left."""

@@ -287,6 +287,8 @@ class ClientSession:
         connector = self._connector
         if connector is None or connector.closed:
             return
+        if self._connector_owner:
+            connector.shut_down()  # first: warnings may be errors
         where = "" if self._created_at is None else f", created at {self._created_at[0]}:{self._created_at[1]}"
         _warn(
             f"Unclosed client session {self!r}{where}; use `async with` or `await session.close()`",
@@ -299,8 +301,6 @@ class ClientSession:
         if self._source_traceback is not None:
             context["source_traceback"] = self._source_traceback
         self._loop.call_exception_handler(context)
-        if self._connector_owner:
-            connector.shut_down()
 
     async def __aenter__(self) -> ClientSession:
         return self

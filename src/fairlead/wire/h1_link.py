@@ -12,7 +12,7 @@ connection into `ServerDisconnectedError` before the head, `ClientOSError` when 
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from .. import hdrs
 from ..codec.events import CHUNK_END, END, ResponseHead
@@ -36,6 +36,12 @@ if TYPE_CHECKING:
     from .exchange import Exchange
     from .streams import StreamReader
 
+
+LAST_READ_SIZE: Final = 65536
+"""Bytes that are read at once from a connection after a write to it has failed."""
+
+LAST_READS: Final = 64
+"""How often: receive buffers of systems hold less than 4 MiB."""
 
 _CONTENT_ENCODING = hdrs.CONTENT_ENCODING
 
@@ -111,9 +117,20 @@ class H1ClientLink(Link):
     def eof_received(self) -> bool:
         return False  # closes the transport; connection_lost says what it meant
 
+    def close(self) -> None:
+        """Close the connection; what is still buffered is dropped, since its peer may never read it."""
+        transport = self.transport
+        if transport is not None and transport.get_write_buffer_size():
+            self.abort()
+        else:
+            super().close()
+
     def connection_lost(self, exc: BaseException | None) -> None:
+        transport = self.transport
         super().connection_lost(exc)
         self._deadlines.discard(self)
+        if self.exchange is not None and self.exchange.uploading and isinstance(exc, OSError):
+            self._take_what_came(transport)
         exchange = self.exchange
         if exchange is None:
             return
@@ -131,6 +148,26 @@ class H1ClientLink(Link):
             exchange.fail(error)
             return
         self._apply(exchange, events, exc)
+
+    def _take_what_came(self, transport: asyncio.Transport | None) -> None:
+        """Receive what the system still holds after a write failed: an early answer to the upload may be there.
+
+        A server that answers 413 and leaves sends a reset after its answer.  Where the reset is seen first, by a write,
+        asyncio closes the socket unread.
+        """
+        sock = None if transport is None else transport.get_extra_info("socket")
+        if transport is None or sock is None or transport.get_extra_info("sslcontext") is not None:
+            return
+        try:
+            with sock.dup() as copy:
+                copy.setblocking(False)
+                for _ in range(LAST_READS):
+                    data = copy.recv(LAST_READ_SIZE)
+                    if not data or self.exchange is None:
+                        return
+                    self.data_received(data)
+        except OSError:
+            pass
 
     # ---- events
 
