@@ -35,7 +35,7 @@ LAYERS = {
     "message": "facts text body files payload parts multipart formdata",
     "client": "tracing auth env cookiejar timeouts redirects options connector template response request tcp local follow"
     " session middlewares",
-    "edges": "testing pytest_plugin cli compat __main__",
+    "edges": "abc testing pytest_plugin cli compat __main__",
 }
 # Layers whose modules lie directly in the package. Its __init__, the face, stands between client and edges.
 TOP_LEVEL = ("words", "edges")

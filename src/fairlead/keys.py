@@ -47,9 +47,7 @@ class RequestInfo(_RequestInfoFields):
 
     __slots__ = ()
 
-    def __new__(
-        cls, url: URL, method: str, headers: CIMultiDictProxy[str], real_url: URL | None = None
-    ) -> RequestInfo:
+    def __new__(cls, url: URL, method: str, headers: CIMultiDictProxy[str], real_url: URL | None = None) -> RequestInfo:
         """Record the request; no copy of the fields is taken."""
         return super().__new__(cls, url, method, headers, url if real_url is None else real_url)
 

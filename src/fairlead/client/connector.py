@@ -182,6 +182,7 @@ class BaseConnector:
         self._timeout_ceil_threshold = timeout_ceil_threshold
         keepalive = KEEPALIVE_TIMEOUT if keepalive_timeout is None or force_close else keepalive_timeout
         self._pool: Pool[ConnectionKey, H1ClientLink, _Waiter] = Pool(limit or 0, limit_per_host or 0, keepalive)
+        self.take = self._pool.reuse
         self._links: weakref.WeakSet[H1ClientLink] = weakref.WeakSet()
         self._sweep_timer: asyncio.TimerHandle | None = None
         if self._loop.get_debug():
@@ -281,9 +282,8 @@ class BaseConnector:
         """Return what the pool knows of a peer; holding it makes `take()` cheap."""
         return self._pool.host(key)
 
-    def take(self, host: Host[ConnectionKey, H1ClientLink, Any], now: float) -> H1ClientLink | None:
-        """Return an idle link to a peer at once, None when there is none.  It must come back through `finish()`."""
-        return self._pool.reuse(host, now)
+    take: Callable[[Host[ConnectionKey, H1ClientLink, Any], float], H1ClientLink | None]
+    """`take(host, now)` returns an idle link to a peer at once, None when there is none; `finish()` takes it back."""
 
     async def connect(self, req: ClientRequest, traces: list[Trace], timeout: ClientTimeout) -> Connection:
         """Return a connection for the request: an idle one, or a new one within the limits.

@@ -229,11 +229,13 @@ class Call:
             response = await self._loop()
             await check_status(self.plan, response)
         except BaseException as exc:
+            await self._close_body()
             for trace in self.traces:
                 await trace.send_request_exception(
                     self.method, merge_params(self.url, self.params), self.headers, exc
                 )
             raise
+        await self._close_body()
         try:
             for trace in self.traces:
                 await trace.send_request_end(self.method, merge_params(self.url, self.params), self.headers, response)
@@ -254,14 +256,15 @@ class Call:
         await check_status(self.plan, response)
         return response
 
+    async def _close_body(self) -> None:
+        """Let go of the body: no further request will send it."""
+        if self.request is not None:
+            await self.request.close()
+
     async def _loop(self) -> ClientResponse:
         while True:
             self.request = request = self._build()
-            try:
-                response = await self._send(request)
-            except BaseException:
-                await request.close()
-                raise
+            response = await self._send(request)
             try:
                 if await self._take(response):
                     return response

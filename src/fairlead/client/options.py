@@ -65,6 +65,8 @@ class Plan:
     # What follows from the options.
     plain = True
     """Whether nothing is asked for that would change the request's head or its connection."""
+    bare = True
+    """Whether there is no body."""
     usual = True
     """Whether the exchange needs no setting beyond a coarse deadline."""
     total: float | None = DEFAULT_TIMEOUT.total
@@ -82,6 +84,7 @@ class Plan:
         facts.update(self.__dict__)
         if _BODY.issuperset(options):
             facts.update(options)
+            facts["bare"] = facts["json"] is None and facts["data"] is None
             if facts["json"] is not None and facts["data"] is not None:
                 raise ValueError("data and json parameters can not be used at the same time")
             return plan
@@ -111,6 +114,7 @@ class Plan:
         """Work out what follows from the options, so that a request need not."""
         facts = self.__dict__
         facts["plain"] = _PLAIN.issuperset(facts) and not self.middlewares
+        facts["bare"] = self.data is None and self.json is None
         timeout = self.timeout
         total = facts["total"] = limit_of(timeout.total)
         facts["usual"] = (
@@ -146,6 +150,7 @@ _PLAIN = frozenset(
         "timeout",
         "trace_request_ctx",
         # what follows from the options
+        "bare",
         "limits",
         "plain",
         "total",

@@ -17,8 +17,8 @@ from __future__ import annotations
 
 import asyncio
 import weakref
-from collections.abc import Iterable, Iterator, Mapping
-from http.cookies import BaseCookie, Morsel, SimpleCookie
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
+from http.cookies import Morsel, SimpleCookie
 from typing import TYPE_CHECKING, Any, Final
 
 from multidict import CIMultiDict, CIMultiDictProxy, MultiDict, MultiDictProxy
@@ -79,8 +79,8 @@ class UploadTracker:
 
     @property
     def bytes_written(self) -> int:
-        """Bytes of the current attempt that were handed to the transport, head included."""
-        return 0 if self._writer is None else self._writer.output_size
+        """Bytes of the body that the current attempt has handed to the transport."""
+        return 0 if self._writer is None else self._writer.body_size
 
     @property
     def attempts(self) -> int:
@@ -203,6 +203,8 @@ class ClientRequest:
     _traces: list[Trace] = []
     _key: ConnectionKey | None = None
     _exchange: Exchange | None = None
+    _sending = False
+    _close_when_sent = False
     _response: weakref.ref[ClientResponse] | None = None  # the response holds the request
 
     def __init__(
@@ -644,6 +646,7 @@ class ClientRequest:
     async def _upload(self, exchange: Exchange, conn: Connection, writer: StreamWriter, body: bytes | Payload) -> None:
         """Send the body; runs as a task beside the wait for the response."""
         text = repr(conn)
+        self._sending = True
         try:
             if exchange.continued is not None and not await self._may_continue(exchange):
                 return
@@ -662,6 +665,10 @@ class ClientRequest:
             raise
         except Exception as exc:
             exchange.fail(_upload_error(text, exc))
+        finally:
+            self._sending = False
+            if self._close_when_sent:
+                await self.close()
 
     async def _may_continue(self, exchange: Exchange) -> bool:
         """Wait for 100 (Continue); False when a final response came instead."""
@@ -717,8 +724,10 @@ class ClientRequest:
             response.close()
 
     async def close(self) -> None:
-        """Let go of the body."""
-        if isinstance(self._body, Payload):
+        """Let go of the body, when it has been sent."""
+        if self._sending:
+            self._close_when_sent = True
+        elif isinstance(self._body, Payload):
             await self._body.close()
 
     def __str__(self) -> str:
@@ -756,4 +765,5 @@ def _upload_error(connection: str, exc: BaseException) -> ClientConnectionError:
     return error
 
 
-__all__ = ("BaseCookie", "ClientRequest", "UploadTracker")
+ClientHandlerType = Callable[[ClientRequest], Awaitable[ClientResponse]]
+ClientMiddlewareType = Callable[[ClientRequest, ClientHandlerType], Awaitable[ClientResponse]]

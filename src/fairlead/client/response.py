@@ -220,7 +220,7 @@ class ClientResponse:
         url = str(self._url)
         if not url.isascii():
             url = url.encode("ascii", "backslashreplace").decode()
-        reason = None if self.reason is None else self.reason.encode("ascii", "backslashreplace").decode("ascii")
+        reason = None if not self.reason else self.reason.encode("ascii", "backslashreplace").decode("ascii")
         headers = None if self._headers is None and self._exchange is None else self.headers
         return f"<ClientResponse({url}) [{self.status} {reason}]>\n{headers!r}\n"
 
@@ -263,7 +263,7 @@ class ClientResponse:
         """The body as a stream; None before the head has been received."""
         content = self._content
         if content is None and self._exchange is not None and self._exchange.head is not None:
-            content = self._content = self._exchange.stream()
+            content = self._content = self._exchange.stream(read=self._body is not None)
         return content  # type: ignore[return-value]
 
     @content.setter
@@ -486,7 +486,7 @@ class ClientResponse:
         if self.status < 400:
             return
         excerpt = self._excerpt()
-        if not self._in_context:
+        if not self.in_context:
             self.release()
         error = ClientResponseError(
             self.request_info, self.history, status=self.status, message=self.reason or "", headers=self.headers
@@ -494,7 +494,8 @@ class ClientResponse:
         error.body = excerpt
         raise error
 
-    _in_context = False
+    in_context = False
+    """Whether an `async with` block will release the response."""
     _first_piece = b""
 
     async def receive_excerpt(self) -> None:
@@ -542,6 +543,12 @@ class ClientResponse:
         exchange = self._exchange
         return exchange is None or exchange.ended
 
+    @property
+    def settled(self) -> bool:
+        """Whether the connection was given back and no upload may still be ending."""
+        exchange = self._exchange
+        return exchange is None or (exchange.ended and exchange.upload is None)
+
     def close(self) -> None:
         """Close the connection unless the body was received whole."""
         self._released = True
@@ -567,7 +574,7 @@ class ClientResponse:
         self.release()
 
     async def __aenter__(self) -> ClientResponse:
-        self._in_context = True
+        self.in_context = True
         return self
 
     async def __aexit__(
@@ -576,7 +583,6 @@ class ClientResponse:
         exc_val: BaseException | None,
         exc_tb: TracebackType | None,
     ) -> None:
-        self._in_context = False
         exchange = self._exchange
         if exchange is not None:
             if not exchange.ended:

@@ -119,8 +119,12 @@ class _BaseRequestContextManager(Coroutine[Any, Any, T_co], Generic[T_co]):
         return self.__await__()
 
     async def __aenter__(self) -> T_co:
-        self._resp: T_co = await self._coro
-        return await self._resp.__aenter__()  # type: ignore[attr-defined, no-any-return]
+        response: Any = await self._coro
+        self._resp: T_co = response
+        if type(response) is ClientResponse:  # the usual class: its __aenter__ does this and nothing else
+            response.in_context = True
+            return self._resp
+        return await response.__aenter__()  # type: ignore[no-any-return]
 
     async def __aexit__(
         self,
@@ -128,7 +132,10 @@ class _BaseRequestContextManager(Coroutine[Any, Any, T_co], Generic[T_co]):
         exc: BaseException | None,
         tb: TracebackType | None,
     ) -> None:
-        await self._resp.__aexit__(exc_type, exc, tb)  # type: ignore[attr-defined]
+        response: Any = self._resp
+        if type(response) is ClientResponse and response.settled:
+            return  # it has given its connection back
+        await response.__aexit__(exc_type, exc, tb)
 
 
 class _RequestContextManager(_BaseRequestContextManager[ClientResponse]):
@@ -327,6 +334,8 @@ class ClientSession:
 
     def get(self, url: StrOrURL, *, allow_redirects: bool = True, **kwargs: Any) -> _RequestContextManager:
         """Send a GET request."""
+        if not kwargs and allow_redirects is True:
+            return _RequestContextManager(self._request("GET", url))
         return _RequestContextManager(self._request("GET", url, allow_redirects=allow_redirects, **kwargs))
 
     def options(self, url: StrOrURL, *, allow_redirects: bool = True, **kwargs: Any) -> _RequestContextManager:
@@ -377,12 +386,12 @@ class ClientSession:
         """Send a plain request on an idle connection; None when it is not plain or there is no such connection."""
         if self._headers_shown:
             self._check_headers()
-        route = self._routes.get(str_or_url) if plan.params is None else None
-        if route is None:
+        route = self._routes.get(str_or_url)
+        if route is None or plan.params is not None:
             route = self._make_route(str_or_url, plan.params)
             if route is None:
                 return None
-        if plan.data is None and plan.json is None and not self._cookie_jar.stored:  # type: ignore[attr-defined]
+        if plan.bare and not self._cookie_jar.stored:  # type: ignore[attr-defined]
             data = route.heads.get(method)
             if data is None:
                 data = self._remember_head(route, method)

@@ -3,10 +3,8 @@
 In: the text of a field block, every line ended by CRLF, without the empty line that ends the section.
 Out: the pairs in order, names as spelled by the sender.
 
-Parsing is one `findall` over the whole block.  That it matched everything is shown by the counts: a match begins at the
-start of a line and ends with its LF, so there must be as many matches as LFs.  (Comparing lengths would not do: a line
-without the usual space after its colon could make up for a character that no match covers.)  Only a block that fails
-this is looked at line by line, to say what is wrong (or, for a lenient reader, to repair it).
+A block is split into lines, and each line is looked up among those that were seen lately, which hold nearly all lines
+of nearly all messages; only a new line is matched against the grammar.
 
 Limits: `max_field_size` bytes for a name and for a value, `max_headers` lines.  RFC 9110 §5, RFC 9112 §5.
 """
@@ -14,6 +12,8 @@ Limits: `max_field_size` bytes for a name and for a value, `max_headers` lines. 
 from __future__ import annotations
 
 from collections.abc import Iterable
+
+from multidict import istr
 
 from ..errors import ProtocolError
 from .grammar import FIELD_LINE, FIELD_LINE_LENIENT, FIELD_NAMES, FORBIDDEN, TOKEN
@@ -30,7 +30,19 @@ MAX_HEADERS = 128
 SHOWN = 60
 """How much of a peer's input an error message shows, in characters."""
 
-_find_fields = FIELD_LINE.findall
+RECENT_LINES = 1024
+"""Field lines in each of the two generations that are remembered."""
+
+RECENT_LENGTH = 128
+"""Characters of a field line that is remembered."""
+
+SECRET_FIELDS = frozenset({"set-cookie", "cookie", "authorization", "proxy-authorization"})
+"""Names of lines that are never remembered: they would stay in memory longer than their message."""
+
+# Peers send the same lines over and over, so a line is checked against the grammar once and then looked up.  Lines that
+# were not seen for a while are forgotten: the older generation is dropped when the younger one is full.
+_recent: dict[str, tuple[istr, str]] = {}
+_older: dict[str, tuple[istr, str]] = {}
 
 
 def shown(text: str | bytes) -> str:
@@ -41,16 +53,36 @@ def shown(text: str | bytes) -> str:
 
 def parse_fields(block: str, max_field_size: int, max_headers: int) -> list[tuple[str, str]]:
     """Split a field block into pairs; raises ProtocolError for anything that the grammar does not allow."""
-    pairs: list[tuple[str, str]] = _find_fields(block)
-    if block.count("\n") != len(pairs):
-        raise first_fault(block)
-    if " \r\n" in block or "\t\r\n" in block:
-        pairs = [(name, value.rstrip(" \t")) for name, value in pairs]
+    lines = block.split("\r\n")
+    if lines.pop():
+        raise line_fault(lines[-1] if lines else block)
+    known = list(map(_recent.get, lines))
+    if not all(known):
+        known = [pair or _parse_line(line) for pair, line in zip(known, lines, strict=True)]
+    pairs: list[tuple[str, str]] = known  # type: ignore[assignment]
     if len(pairs) > max_headers:
         raise too_many(max_headers)
     if len(block) > max_field_size or not block.isascii():
         check_sizes(pairs, max_field_size)
     return pairs
+
+
+def _parse_line(line: str) -> tuple[istr, str]:
+    """Split one line that was not seen lately, and remember it."""
+    pair = _older.get(line)
+    if pair is None:
+        match = FIELD_LINE.fullmatch(line)
+        if match is None:
+            raise line_fault(line)
+        pair = (istr(match[1]), match[2].rstrip(" \t"))
+        if len(line) > RECENT_LENGTH or match[1].lower() in SECRET_FIELDS:
+            return pair
+    if len(_recent) >= RECENT_LINES:
+        _older.clear()
+        _older.update(_recent)
+        _recent.clear()
+    _recent[line] = pair
+    return pair
 
 
 def parse_fields_leniently(block: str, max_field_size: int, max_headers: int) -> list[tuple[str, str]]:
@@ -79,12 +111,6 @@ def parse_fields_leniently(block: str, max_field_size: int, max_headers: int) ->
         raise too_many(max_headers)
     check_sizes(pairs, max_field_size)
     return pairs
-
-
-def first_fault(block: str) -> ProtocolError:
-    """The error for the first line of a block that is not a field line."""
-    lines = block.split("\r\n")[:-1]
-    return line_fault(next((line for line in lines if FIELD_LINE.fullmatch(line + "\r\n") is None), block))
 
 
 def check_sizes(pairs: list[tuple[str, str]], max_field_size: int) -> None:

@@ -8,6 +8,7 @@ A length is a number of bytes, or one of the marks CHUNKED, UNTIL_CLOSE, TUNNEL.
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Final
 
 from multidict import CIMultiDict, istr
@@ -23,6 +24,9 @@ CHUNKED: Final = -1
 
 UNTIL_CLOSE: Final = -2
 """The body ends when the connection does (responses only)."""
+
+BODILESS: Final = frozenset({*range(100, 200), 204, 304})
+"""Statuses of responses that have no body (RFC 9110 §6.4.1)."""
 
 MAX_CONTENT_LENGTH: Final = 2**63 - 1
 """Bytes: what the sizes and offsets of any platform can hold."""
@@ -47,7 +51,7 @@ def response_length(method: str, status: int, headers: CIMultiDict[str]) -> int:
     Raises ProtocolError for contradictory or malformed framing fields, whichever rule applies.
     """
     declared = declared_length(headers)
-    if 99 < status < 200 or status == 204 or status == 304 or method == "HEAD":
+    if status in BODILESS or method == "HEAD":
         return TUNNEL if status == 101 else 0
     if method == "CONNECT" and 199 < status < 300:
         return TUNNEL
@@ -77,18 +81,19 @@ def request_length(headers: CIMultiDict[str], version: HttpVersion) -> int:
 
 def declared_length(headers: CIMultiDict[str]) -> int | None:
     """Read the framing fields: a length, CHUNKED, UNTIL_CLOSE for any other transfer coding, None for no field."""
-    length = headers.get(_CONTENT_LENGTH)
-    coding = headers.get(_TRANSFER_ENCODING)
-    if coding is None:
-        if length is None:
+    lengths = headers.getall(_CONTENT_LENGTH, None)
+    if _TRANSFER_ENCODING not in headers:
+        if lengths is None:
             return None
-        return content_length(length, headers)
-    if length is not None:
+        if len(lengths) > 1:
+            raise length_error("duplicate", f"Duplicate Content-Length: {shown(', '.join(lengths))}")
+        return content_length(lengths[0])
+    if lengths is not None:
         raise length_error(
             "conflict", "Content-Length can't be present with Transfer-Encoding: two framings in one message"
         )
     codings = headers.getall(_TRANSFER_ENCODING)
-    if coding == "chunked" and len(codings) == 1:
+    if codings == ["chunked"]:
         return CHUNKED
     # A list; chunked counts only as the last coding (RFC 9112 §6.3 rule 4).
     return CHUNKED if has_token(",".join(codings).rsplit(",", 1)[-1], "chunked") else UNTIL_CLOSE
@@ -99,36 +104,41 @@ def is_chunked_alone(codings: list[str]) -> bool:
     return len(codings) == 1 and "," not in codings[0] and has_token(codings[0], "chunked")
 
 
-def content_length(value: str, headers: CIMultiDict[str]) -> int:
-    """Read Content-Length: one field with digits only, nothing else (RFC 9110 §8.6)."""
+@lru_cache(maxsize=1024)
+def content_length(value: str) -> int:
+    """Read the value of Content-Length: digits, nothing else (RFC 9110 §8.6)."""
     if CONTENT_LENGTH.fullmatch(value) is None:
         if not value:
             raise length_error("empty", "Empty Content-Length")
         if value.isdecimal() and value.isascii():
             raise length_error("overflow", f"Content-Length overflow: {shown(value)}")
         raise length_error("syntax", f"Invalid character in Content-Length: {shown(value)}")
-    if len(headers.getall(_CONTENT_LENGTH)) > 1:
-        found = ", ".join(headers.getall(_CONTENT_LENGTH))
-        raise length_error("duplicate", f"Duplicate Content-Length: {shown(found)}")
     length = int(value)
     if length > MAX_CONTENT_LENGTH:
         raise length_error("overflow", f"Content-Length overflow: {shown(value)}")
     return length
 
 
+@lru_cache(maxsize=256)
+def connection_options(value: str) -> frozenset[str]:
+    """Return the options of a Connection field, in lower case (RFC 9110 §7.6.1)."""
+    # Some letters outside ASCII have an ASCII letter as their lower case: the Kelvin sign becomes "k".
+    return frozenset(item.strip(" \t").lower() for item in value.split(",") if item.isascii())
+
+
 def keeps_alive(version: HttpVersion, headers: CIMultiDict[str]) -> bool:
     """Decide whether the connection persists after this message (RFC 9112 §9.3)."""
-    connection = headers.get(_CONNECTION)
-    if connection is None:
+    values = headers.getall(_CONNECTION, None)
+    if values is None:
         if version != HttpVersion11:
             return False
         # The historic field of proxies says the same (RFC 9112 appendix C.2.2).
         proxied = headers.get(_PROXY_CONNECTION)
-        return proxied is None or not has_token(proxied, "close")
-    value = ",".join(headers.getall(_CONNECTION))
-    if has_token(value, "close"):
+        return proxied is None or "close" not in connection_options(proxied)
+    options = connection_options(values[0] if len(values) == 1 else ",".join(values))
+    if "close" in options:
         return False
     if version == HttpVersion11:
         return True
     # A transfer coding in an HTTP/1.0 message: its framing is suspect, "close the connection" (RFC 9112 §6.1).
-    return version == HttpVersion10 and has_token(value, "keep-alive") and _TRANSFER_ENCODING not in headers
+    return version == HttpVersion10 and "keep-alive" in options and _TRANSFER_ENCODING not in headers

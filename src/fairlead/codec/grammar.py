@@ -22,10 +22,9 @@ FIELD_NAMES: Final = re.compile(rf"[{_TCHAR}]+(?:\n[{_TCHAR}]+)*")
 #   field-line  = field-name ":" OWS field-value OWS
 # RFC 9110 §5.5
 #   field-value = *field-content, of VCHAR, SP, HTAB and obs-text: no control characters
-# Trailing white space is left in the value; the caller strips it where there is any.  A match begins at the start of a
-# line and holds one LF, its last character: so a block is matched whole when it has as many matches as LFs.  The
+# Without its line end.  Trailing white space is left in the value; the caller strips it where there is any.  The
 # possessive repetitions (`*+`) keep a failing match linear: what they took is never given back.
-FIELD_LINE: Final = re.compile(rf"^([{_TCHAR}]+):[ \t]*+([^\x00-\x08\x0a-\x1f\x7f]*+)\r\n", re.MULTILINE)
+FIELD_LINE: Final = re.compile(rf"([{_TCHAR}]+):[ \t]*+([^\x00-\x08\x0a-\x1f\x7f]*+)")
 
 # The same for peers that put control characters into values (RFC 9110 §5.5: "field values containing other CTL
 # characters are also invalid; however, recipients MAY retain such characters"); CR, LF and NUL stay forbidden.

@@ -22,7 +22,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from functools import lru_cache
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from multidict import CIMultiDict
 
@@ -128,6 +128,7 @@ class Decoder:
         "_max_headers",
         "_max_line_size",
         "_missing",
+        "_rest",
         "_seen",
         "_small",
         "_state",
@@ -146,6 +147,7 @@ class Decoder:
         self.set_limits(max_line_size, max_field_size, max_headers)
         self._lenient = lenient
         self._state = _HEAD
+        self._rest = _HEAD  # the state after a message
         self._missing = 0  # bytes of a body with a length still to come
         self._body: ChunkedDecoder | None = None
         self._tail = bytearray()  # an incomplete head
@@ -179,17 +181,31 @@ class Decoder:
 
     def feed(self, data: bytes) -> list[Event]:
         """Decode more bytes, at least one; return what they held."""
-        state = self._state
-        if state == _LENGTH and len(data) < self._missing:
-            self._missing -= len(data)
-            return [data]
-        if state in (_UNTIL_CLOSE, _TUNNEL):
-            return [data]
         events: list[Event] = []
-        if state == _CLOSED:
-            return events
         try:
-            self._advance(data, events)
+            state = self._state
+            if state == _HEAD and not self._tail:
+                end = data.find(b"\r\n\r\n")
+                if 0 < end <= self._small:
+                    head = self._parse_fast(data[: end + 2])
+                    if head is not None:
+                        end += 4
+                        if head.length == len(data) - end and end < len(data):
+                            # A small message that came whole: nothing else to look at.
+                            self._empty_lines = 0
+                            self._state = self._rest
+                            return [head, data[end:], END]
+                        self._begin(head, events)
+                        self._advance(data, end, events)
+                        return events
+            elif state == _LENGTH and len(data) < self._missing:
+                self._missing -= len(data)
+                return [data]
+            elif state in (_UNTIL_CLOSE, _TUNNEL):
+                return [data]
+            elif state == _CLOSED:
+                return events
+            self._advance(data, 0, events)
         except ProtocolError as exc:
             self.error = exc
             self._state = _CLOSED
@@ -220,8 +236,7 @@ class Decoder:
         self._tail.clear()
         return [error]
 
-    def _advance(self, data: bytes, events: list[Event]) -> None:
-        pos = 0
+    def _advance(self, data: bytes, pos: int, events: list[Event]) -> None:
         size = len(data)
         no_fast = -1  # before this position no head can take the fast path
         while pos < size:
@@ -237,9 +252,12 @@ class Decoder:
                     continue
                 if pos > no_fast:
                     end = data.find(b"\r\n\r\n", pos)
-                    if 0 <= end <= pos + self._small and self._parse_fast(data[pos : end + 2], events):
-                        pos = end + 4
-                        continue
+                    if 0 <= end <= pos + self._small:
+                        head = self._parse_fast(data[pos : end + 2])
+                        if head is not None:
+                            self._begin(head, events)
+                            pos = end + 4
+                            continue
                     no_fast = size if end < 0 else end
                 found = HEAD_END_LENIENT.search(data, pos)
                 if found is None:
@@ -274,19 +292,19 @@ class Decoder:
 
     # ---- heads
 
-    def _parse_fast(self, head: bytes, events: list[Event]) -> bool:
-        """Parse a small head that arrived whole; return False when only a second look can tell what is in it."""
+    def _parse_fast(self, head: bytes) -> ResponseHead | RequestHead | None:
+        """Parse a small head that arrived whole; return None when only a second look can tell what is in it."""
         text = head.decode("utf-8", "surrogateescape")
         line, _, block = text.partition("\r\n")
         pairs: list[tuple[str, str]] | None = None
         try:
             pairs = parse_fields(block, self._max_field_size, self._max_headers)
-            self._begin(line, pairs, events)
+            return self._make_head(line, pairs)
         except ProtocolError:
-            if pairs is None or "\n" in line:
-                return False
+            # A LF in the line is a sloppy line end; an empty line, or a CR in front, is for `_skip_empty_lines`.
+            if pairs is None or "\n" in line or line[:1] in ("", "\r"):
+                return None
             raise
-        return True
 
     def _parse_slow(self, head: bytes, events: list[Event]) -> None:
         """Parse any head: hold the limits, then look at the fields, leniently if need be and allowed."""
@@ -303,7 +321,7 @@ class Decoder:
             if not self._lenient:
                 raise
             pairs = parse_fields_leniently(block, self._max_field_size, self._max_headers)
-        self._begin(line.removesuffix("\r"), pairs, events)
+        self._begin(self._make_head(line.removesuffix("\r"), pairs), events)
 
     def _skip_empty_lines(self, data: bytes, pos: int) -> int:
         if data.startswith(b"\r\n", pos):
@@ -384,20 +402,26 @@ class Decoder:
         """Raise when a start line is malformed."""
         raise NotImplementedError
 
-    def _begin(self, line: str, pairs: list[tuple[str, str]], events: list[Event]) -> None:
-        """Take a complete head."""
+    def _make_head(self, line: str, pairs: list[tuple[str, str]]) -> ResponseHead | RequestHead:
+        """Make a head of its parts."""
         raise NotImplementedError
+
+    def _begin(self, head: Any, events: list[Event]) -> None:
+        """Take a complete head."""
+        self._empty_lines = 0
+        events.append(head)
+        self._start_body(head.length, events)
 
     def _finish(self, events: list[Event]) -> None:
         """End a message."""
-        raise NotImplementedError
+        self._state = self._rest
+        events.append(END)
 
     def _unexpected(self, data: bytes) -> None:
         """Take bytes that belong to no message."""
         raise NotImplementedError
 
     def _start_body(self, length: int, events: list[Event]) -> None:
-        self._empty_lines = 0
         if length == 0:
             self._finish(events)
         elif length > 0:
@@ -428,7 +452,7 @@ class ResponseDecoder(Decoder):
         super().__init__(
             max_line_size=max_line_size, max_field_size=max_field_size, max_headers=max_headers, lenient=lenient
         )
-        self._state = _IDLE
+        self._state = self._rest = _IDLE
         self._method = ""
         self._interim = 0
 
@@ -437,14 +461,16 @@ class ResponseDecoder(Decoder):
 
         Raises RuntimeError while another response is being received; a closed decoder stays closed.
         """
-        if self._state != _IDLE:
-            if self._state == _CLOSED:
-                return
-            if self._state != _HEAD or self._tail:
-                raise RuntimeError("expect() was called while another response is being received")
+        if self._state != _IDLE and self._is_busy():
+            return
         self._method = method
         self._interim = 0
         self._state = _HEAD
+
+    def _is_busy(self) -> bool:
+        if self._state != _CLOSED and (self._state != _HEAD or self._tail):
+            raise RuntimeError("expect() was called while another response is being received")
+        return self._state == _CLOSED
 
     def _can_start(self, prefix: bytes) -> bool:
         return b"HTTP/".startswith(prefix) or prefix == b"\r"
@@ -452,26 +478,25 @@ class ResponseDecoder(Decoder):
     def _check_start(self, line: str) -> None:
         parse_status_line(line)
 
-    def _begin(self, line: str, pairs: list[tuple[str, str]], events: list[Event]) -> None:
+    def _make_head(self, line: str, pairs: list[tuple[str, str]]) -> ResponseHead:
         head = ResponseHead()
         head.version, status, head.reason = parse_status_line(line)
         head.status = status
         head.pairs = pairs
         headers = head.headers = CIMultiDict(pairs)
         head.length = length = response_length(self._method, status, headers)
-        head.keep_alive = keeps_alive(head.version, headers) and length > UNTIL_CLOSE
-        events.append(head)
-        if 100 <= status < 200 and status != 101:
+        head.keep_alive = length > UNTIL_CLOSE and keeps_alive(head.version, headers)
+        return head
+
+    def _begin(self, head: ResponseHead, events: list[Event]) -> None:
+        if 99 < head.status < 200 and head.status != 101:
+            events.append(head)
+            self._empty_lines = 0
             self._interim += 1
             if self._interim > MAX_INTERIM:
                 raise line_error("interim", f"More than {MAX_INTERIM} interim responses")
-            self._empty_lines = 0
-            return
-        self._start_body(length, events)
-
-    def _finish(self, events: list[Event]) -> None:
-        self._state = _IDLE
-        events.append(END)
+        else:
+            super()._begin(head, events)
 
     def _unexpected(self, data: bytes) -> None:
         raise ProtocolError("h1.response.unexpected", f"Received data that answers no request: {shown(data)}")
@@ -484,9 +509,7 @@ class RequestDecoder(Decoder):
     `tunnel()` and `resume()`.
     """
 
-    __slots__ = ("_asked",)
-
-    _asked: bool
+    __slots__ = ()
 
     @property
     def held(self) -> bool:
@@ -526,7 +549,7 @@ class RequestDecoder(Decoder):
     def _check_start(self, line: str) -> None:
         parse_request_line(line)
 
-    def _begin(self, line: str, pairs: list[tuple[str, str]], events: list[Event]) -> None:
+    def _make_head(self, line: str, pairs: list[tuple[str, str]]) -> RequestHead:
         head = RequestHead()
         head.method, head.target, head.version = parse_request_line(line)
         head.pairs = pairs
@@ -536,13 +559,9 @@ class RequestDecoder(Decoder):
             raise ProtocolError("h1.host", f"Expected exactly one Host field, got {len(hosts)} (RFC 9112 §3.2)")
         head.length = request_length(headers, head.version)
         head.keep_alive = keeps_alive(head.version, headers)
-        self._asked = head.method == "CONNECT" or (_UPGRADE in headers and asks_upgrade(head.version, headers))
-        events.append(head)
-        self._start_body(head.length, events)
-
-    def _finish(self, events: list[Event]) -> None:
-        self._state = _HELD if self._asked else _HEAD
-        events.append(END)
+        asked = head.method == "CONNECT" or (_UPGRADE in headers and asks_upgrade(head.version, headers))
+        self._rest = _HELD if asked else _HEAD
+        return head
 
     def _unexpected(self, data: bytes) -> None:
         self._tail += data

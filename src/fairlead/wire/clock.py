@@ -8,7 +8,8 @@ deadline is met up to RESOLUTION late, never early.
 Deadlines that are meant precisely (less than `ceil_threshold` seconds ahead, five by default) get a real timer instead;
 that is the business of who has them.
 
-In: watched objects with `expire(now)`.  Out: calls to `expire(now)` on the loop, `now` being `loop.time()`.
+In: watched objects with `expire(now)`.  Out: calls to `expire(now)` on the loop, `now` being `loop.time()`; what they
+raise goes to the loop's exception handler.
 """
 
 from __future__ import annotations
@@ -54,17 +55,23 @@ class Deadlines:
         self._timer = None
         now = self._loop.time()
         for item in list(self._watched):
-            item.expire(now)
+            try:
+                item.expire(now)
+            except Exception as exc:
+                # One item must not keep the others from their deadlines.
+                self._loop.call_exception_handler({"message": "Exception in expire()", "exception": exc})
         if self._watched:
             self._timer = self._loop.call_later(RESOLUTION, self._sweep)
 
 
-_sweeps: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, Deadlines] = weakref.WeakKeyDictionary()
+# By the id of the loop, which stays taken while there is a value, for that refers to the loop.  A dictionary with the
+# loops as weak keys would keep each loop alive through its own value.
+_sweeps: weakref.WeakValueDictionary[int, Deadlines] = weakref.WeakValueDictionary()
 
 
 def deadlines_of(loop: asyncio.AbstractEventLoop) -> Deadlines:
     """Return the deadlines of a loop, the same for all who ask."""
-    deadlines = _sweeps.get(loop)
+    deadlines = _sweeps.get(id(loop))
     if deadlines is None:
-        deadlines = _sweeps[loop] = Deadlines(loop)
+        deadlines = _sweeps[id(loop)] = Deadlines(loop)
     return deadlines

@@ -18,7 +18,14 @@ from typing import TYPE_CHECKING, Final, Protocol
 
 from .. import hdrs
 from ..codec.framing import CHUNKED, UNTIL_CLOSE
-from ..errors import SocketTimeoutError, TotalTimeoutError
+from ..errors import (
+    ClientConnectionError,
+    ClientPayloadError,
+    ContentEncodingError,
+    ProtocolError,
+    SocketTimeoutError,
+    TotalTimeoutError,
+)
 from .streams import EMPTY_PAYLOAD, StreamReader
 
 if TYPE_CHECKING:
@@ -86,16 +93,21 @@ class Exchange:
 
         Limits up to `ceil_threshold` seconds are kept precisely, longer ones to the second.
         """
+        if self.ended:
+            return
+        when: float | None = None
         if total is not None:
             self.total = total
             self.deadline = started + total
             if total <= ceil_threshold:
-                self._timer = self.link.loop.call_at(self.deadline, self._on_timer)
+                when = self.deadline
         if read_limit is not None:
             self.read_limit = read_limit
             self.read_at = now = self.link.loop.time()
-            if read_limit <= ceil_threshold and self._timer is None:
-                self._timer = self.link.loop.call_at(now + read_limit, self._on_timer)
+            if read_limit <= ceil_threshold and (when is None or now + read_limit < when):
+                when = now + read_limit
+        if when is not None:
+            self._timer = self.link.loop.call_at(when, self._on_timer)
 
     def _on_timer(self) -> None:
         self._timer = None
@@ -146,14 +158,20 @@ class Exchange:
 
     def complete(self, head: ResponseHead, body: bytes, reusable: bool) -> None:
         """Take a response that came whole, in one piece and without content coding."""
+        if self.ended:
+            return
         self.head = head
         self.whole = body
         waiter = self._waiter
         if waiter is not None and not waiter.done():
             waiter.set_result(None)
-        if self.continued is not None and not self.continued.done():
-            self.continued.set_result(False)
-        self.finish(reusable)
+        if self.uploading or self._timer is not None:
+            if self.continued is not None and not self.continued.done():
+                self.continued.set_result(False)
+            self.finish(reusable)
+        else:
+            self.ended = True
+            self.lease.finish(self.link, reusable)
 
     def take_head(self, head: ResponseHead) -> StreamReader:
         """Take the head of the final response, wake the caller, return the stream for the body."""
@@ -162,8 +180,8 @@ class Exchange:
         link = self.link
         if length == 0 and (self.method == "HEAD" or _CONTENT_LENGTH not in head.headers):
             body: StreamReader = EMPTY_PAYLOAD
-        elif length == UNTIL_CLOSE and not self.read_until_eof:
-            body = EMPTY_PAYLOAD
+        elif (length == UNTIL_CLOSE and not self.read_until_eof) or head.status == 101:
+            body = EMPTY_PAYLOAD  # what follows 101 is not HTTP
         else:
             body = StreamReader(link, self.limit, loop=link.loop)
             if length == CHUNKED:
@@ -188,20 +206,30 @@ class Exchange:
     def _decode(self, body: StreamReader, coding: str) -> None:
         from ..codec.coding import decoder_for
 
-        decoder = decoder_for(coding)
+        try:
+            decoder = decoder_for(coding)
+        except ProtocolError as exc:  # too many codings, or one whose library is missing
+            reason = ContentEncodingError(f"Can not decode content-encoding: {exc}")
+            error = ClientPayloadError(f"{reason.code}, message:\n  {reason.message}")
+            error.__cause__ = exc
+            body.set_exception(error)
+            return
         if decoder is not None:
             body.set_decoder(decoder)
 
-    def stream(self) -> StreamReader:
-        """Return the body as a stream; the head has been received."""
+    def stream(self, *, read: bool = False) -> StreamReader:
+        """Return the body as a stream, at its end if it was `read`; the head has been received."""
         body = self._body
         if body is None:
             whole = self.whole
             if whole is None:
                 return EMPTY_PAYLOAD
-            body = self._body = StreamReader(self.link, self.limit, loop=self.link.loop)
+            # Without the link, which may serve another exchange by now.
+            body = self._body = StreamReader(None, self.limit, loop=self.link.loop)
             body.feed_data(whole)
             body.feed_eof()
+            if read:
+                body.read_nowait()
             self.whole = None  # whoever reads, reads the stream
         return body
 
@@ -242,13 +270,16 @@ class Exchange:
         self._give_up()
 
     def abort(self, error: BaseException | None = None) -> None:
-        """Give up: nobody is interested any more.  `error` is what a late reader of the body gets."""
+        """Give up: nobody is interested any more.  `error` is what a late reader of the head or the body gets."""
         if self.ended:
             return
         self.ended = True
-        if error is not None and self._body is not None:
+        waiter = self._waiter
+        if waiter is not None and not waiter.done():
+            waiter.set_exception(error or given_up())
+        if self._body is not None:
             self._body.discard()
-            self._body.set_exception(error)
+            self._body.set_exception(error or given_up())
         self._give_up()
 
     def _give_up(self) -> None:
@@ -271,10 +302,10 @@ class Exchange:
     def head_waiter(self) -> asyncio.Future[None]:
         """Return a future that is done when the head is there, or raises what ended the exchange before it."""
         waiter = self._waiter = self.link.loop.create_future()
-        if self.error is not None:
-            waiter.set_exception(self.error)
-        elif self.head is not None:
+        if self.head is not None:
             waiter.set_result(None)
+        elif self.ended:
+            waiter.set_exception(self.error or given_up())
         return waiter
 
     async def response_head(self) -> ResponseHead:
@@ -283,3 +314,8 @@ class Exchange:
             await self.head_waiter()
         assert self.head is not None
         return self.head
+
+
+def given_up() -> ClientConnectionError:
+    """Make the error for those who wait for something that nobody wanted any more."""
+    return ClientConnectionError("Connection closed: the response was given up before it was complete")

@@ -149,6 +149,12 @@ class H1ClientLink(Link):
             return
         self._apply(exchange, events, exc)
 
+    def resume_reading(self) -> None:
+        exchange = self.exchange
+        if exchange is not None and exchange.read_limit is not None:
+            exchange.read_at = self.loop.time()  # the time of a slow reader is not the peer's
+        super().resume_reading()
+
     def _take_what_came(self, transport: asyncio.Transport | None) -> None:
         """Receive what the system still holds after a write failed: an early answer to the upload may be there.
 
@@ -179,7 +185,7 @@ class H1ClientLink(Link):
             elif event is END:
                 self._end(exchange)
             elif type(event) is ResponseHead:
-                if event.status < 200 and event.length != TUNNEL:
+                if 99 < event.status < 200 and event.length != TUNNEL:
                     exchange.take_interim(event)
                 else:
                     body = exchange.take_head(event)

@@ -18,6 +18,7 @@ class Link(asyncio.Protocol):
     __slots__ = (
         "__weakref__",
         "_drain_waiters",
+        "_lost",
         "_lost_waiter",
         "_paused_reading",
         "_paused_writing",
@@ -31,6 +32,7 @@ class Link(asyncio.Protocol):
         self._paused_reading = False
         self._paused_writing = False
         self._drain_waiters: list[asyncio.Future[None]] | None = None
+        self._lost = False
         self._lost_waiter: asyncio.Future[None] | None = None
 
     @property
@@ -54,6 +56,7 @@ class Link(asyncio.Protocol):
 
     def connection_lost(self, exc: BaseException | None) -> None:
         self.transport = None
+        self._lost = True
         waiters, self._drain_waiters = self._drain_waiters, None
         for waiter in waiters or ():
             if not waiter.done():
@@ -121,10 +124,13 @@ class Link(asyncio.Protocol):
         transport = self.transport
         if transport is not None:
             self.transport = None
+            self._paused_reading = False
             transport.abort()
 
     def lost(self) -> asyncio.Future[None]:
         """Return a future that is done when the transport has called `connection_lost`."""
         if self._lost_waiter is None:
             self._lost_waiter = self.loop.create_future()
+            if self._lost:
+                self._lost_waiter.set_result(None)
         return self._lost_waiter

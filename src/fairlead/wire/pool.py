@@ -7,21 +7,22 @@ with the waiter that inherits it, if any; the waiter then calls `claim(host)`.
 A `Host` holds what belongs to one key; it lives as long as somebody refers to it (a link, a request, a session's memory
 of a server), so the pool does not grow with the number of hosts that were ever visited.
 
-Limits: `limit` slots in all, `limit_per_host` for each key (0: no limit), IDLE_LIMIT idle links.
+Limits: `limit` slots in all, `limit_per_host` for each key (0: no limit), IDLE_HOSTS hosts with idle links.
 Waiters of one key are served in order; keys take turns.  The most recently used idle link is taken first: it is the
 one most likely to be alive, and the rest can grow old and be closed.
 """
 
 from __future__ import annotations
 
+import sys
 import weakref
 from collections import deque
 from collections.abc import Hashable, Iterator
 from enum import Enum
 from typing import Final, Generic, Protocol, TypeVar
 
-IDLE_LIMIT: Final = 10_000
-"""Idle links kept in one pool; the longest idle is closed beyond it."""
+IDLE_HOSTS: Final = 10_000
+"""Hosts with idle links in one pool; beyond it the links of the host that became idle first are closed."""
 
 
 class Verdict(Enum):
@@ -50,13 +51,14 @@ W = TypeVar("W", bound=Hashable)
 class Host(Generic[K, L, W]):
     """What a pool knows of one key."""
 
-    __slots__ = ("__weakref__", "idle", "key", "used", "waiters")
+    __slots__ = ("__weakref__", "idle", "key", "listed", "used", "waiters")
 
     def __init__(self, key: K) -> None:
         self.key = key
         self.idle: list[tuple[L, float]] = []  # links and since when they are idle, the youngest last
         self.used = 0  # slots in use
         self.waiters: deque[W] = deque()
+        self.listed = False  # among those that the pool looks at for idle links
 
     def __repr__(self) -> str:
         return f"<Host {self.key!r} idle={len(self.idle)} used={self.used} waiters={len(self.waiters)}>"
@@ -67,8 +69,9 @@ class Pool(Generic[K, L, W]):
 
     __slots__ = (
         "_blocked",
+        "_ceiling",
+        "_ceiling_per_host",
         "_hosts",
-        "_idle_count",
         "_idle_hosts",
         "_limit",
         "_limit_per_host",
@@ -81,10 +84,11 @@ class Pool(Generic[K, L, W]):
     def __init__(self, limit: int, limit_per_host: int, keepalive: float) -> None:
         self._limit = limit
         self._limit_per_host = limit_per_host
+        self._ceiling = limit or sys.maxsize
+        self._ceiling_per_host = limit_per_host or sys.maxsize
         self.keepalive = keepalive  # seconds that a link may be idle
         self._hosts: weakref.WeakValueDictionary[K, Host[K, L, W]] = weakref.WeakValueDictionary()
         self._idle_hosts: dict[Host[K, L, W], None] = {}  # that have had an idle link since the last `expire`
-        self._idle_count = 0
         self._used = 0
         self._ready: dict[Host[K, L, W], None] = {}  # with waiters that the next free slot can serve
         self._blocked: set[Host[K, L, W]] = set()  # with waiters, and at its own limit
@@ -115,7 +119,7 @@ class Pool(Generic[K, L, W]):
     @property
     def idle_count(self) -> int:
         """Idle links in all."""
-        return self._idle_count
+        return sum(len(host.idle) for host in self._idle_hosts)
 
     def host(self, key: K) -> Host[K, L, W]:
         """Return the host of a key, the same as long as somebody holds it."""
@@ -131,29 +135,22 @@ class Pool(Generic[K, L, W]):
                 yield host.key, link
 
     def available(self, host: Host[K, L, W]) -> int:
-        """Slots that requests for this host could take now; 1 stands for no limit."""
-        free = self._limit - self._used if self._limit else 1
-        if self._limit_per_host:
-            free = min(free, self._limit_per_host - host.used)
-        return max(0, free)
+        """Slots that requests for this host could take now."""
+        return max(0, min(self._ceiling - self._used, self._ceiling_per_host - host.used))
 
     # ---- slots
 
     def reuse(self, host: Host[K, L, W], now: float) -> L | None:
         """Take a slot if an idle link can be had at once; else take nothing and return None."""
         idle = host.idle
-        if not idle or (self._used >= self._limit and self._limit):
-            return None
-        if self._limit_per_host and host.used >= self._limit_per_host:
-            return None
-        while idle:
-            link, since = idle.pop()
-            self._idle_count -= 1
-            if since + self.keepalive >= now and link.reusable:
-                self._used += 1
-                host.used += 1
-                return link
-            self._stale.append(link)
+        if idle and self._used < self._ceiling and host.used < self._ceiling_per_host:
+            while idle:
+                link, since = idle.pop()
+                if since + self.keepalive >= now and link.reusable:
+                    self._used += 1
+                    host.used += 1
+                    return link
+                self._stale.append(link)
         return None
 
     def acquire(self, host: Host[K, L, W], now: float) -> L | Verdict:
@@ -168,7 +165,6 @@ class Pool(Generic[K, L, W]):
         """With a slot in hand: return an idle link, or DIAL."""
         while host.idle:
             link, since = host.idle.pop()
-            self._idle_count -= 1
             if since + self.keepalive >= now and link.reusable:
                 return link
             self._stale.append(link)
@@ -178,16 +174,25 @@ class Pool(Generic[K, L, W]):
         """Give a slot back, with the link if it can be used again; return the waiter that inherits the slot."""
         if link is not None:
             host.idle.append((link, now))
-            self._idle_hosts[host] = None
-            self._idle_count += 1
-            if self._idle_count > IDLE_LIMIT:
-                self._evict()
+            if not host.listed:
+                self._list(host)
         self._used -= 1
         host.used -= 1
         if self._blocked and host in self._blocked:
             self._blocked.discard(host)
             self._ready[host] = None
         return self._grant() if self._ready else None
+
+    def _list(self, host: Host[K, L, W]) -> None:
+        """Look at a host from now on; where there are too many, give up on the one that was listed first."""
+        host.listed = True
+        self._idle_hosts[host] = None
+        if len(self._idle_hosts) > IDLE_HOSTS:
+            oldest = next(iter(self._idle_hosts))
+            del self._idle_hosts[oldest]
+            oldest.listed = False
+            self._stale.extend(link for link, _ in oldest.idle)
+            oldest.idle.clear()
 
     def _grant(self) -> W | None:
         """Pass a free slot on to the next waiter."""
@@ -248,10 +253,10 @@ class Pool(Generic[K, L, W]):
             if len(kept) != len(host.idle):
                 keeping = {id(link) for link, _ in kept}
                 self._stale.extend(link for link, _ in host.idle if id(link) not in keeping)
-                self._idle_count -= len(host.idle) - len(kept)
                 host.idle[:] = kept
             if not kept:
                 del self._idle_hosts[host]
+                host.listed = False
             elif oldest is None or kept[0][1] < oldest:
                 oldest = kept[0][1]
         return None if oldest is None else oldest + self.keepalive
@@ -261,14 +266,8 @@ class Pool(Generic[K, L, W]):
         for host in self._idle_hosts:
             self._stale.extend(link for link, _ in host.idle)
             host.idle.clear()
+            host.listed = False
         self._idle_hosts.clear()
-        self._idle_count = 0
-
-    def _evict(self) -> None:
-        # Hosts stand in the order of their first idle link, which is close enough to the order of age.
-        host = next(host for host in self._idle_hosts if host.idle)
-        self._stale.append(host.idle.pop(0)[0])
-        self._idle_count -= 1
 
     def stale(self) -> list[L]:
         """Hand over the links that are to be closed."""

@@ -396,8 +396,9 @@ class StreamReader:
             from ..errors import ClientPayloadError, ContentEncodingError
 
             reason = ContentEncodingError(f"Can not decode content-encoding: {exc}")
+            reason.__cause__ = exc
             error = ClientPayloadError(f"{reason.code}, message:\n  {reason.message}")
-            error.__cause__ = exc
+            error.__cause__ = reason
             self.set_exception(error)
             return
         self._more = decoder is not None and (bool(encoded) or decoder.pending)

@@ -98,6 +98,7 @@ class StreamWriter(AbstractStreamWriter):
         self.loop = loop
         self.buffer_size = 0
         self.output_size = 0
+        self.body_size = 0  # of output_size, what is not the head
         self._head: bytes | None = None
         self._encoder: Encoder | None = None
         self._eof = False
@@ -201,6 +202,7 @@ class StreamWriter(AbstractStreamWriter):
         transport = self._protocol.transport
         if transport is None or transport.is_closing():
             raise ClientConnectionResetError("Cannot write to closing transport: the connection was lost")
+        self.body_size += len(data)
         head = self._head
         if head is not None:
             self._head = None
