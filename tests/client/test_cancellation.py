@@ -384,3 +384,84 @@ async def test_cancelled_in_the_same_turn_as_the_connection_is_lost() -> None:
             await asyncio.wait([task])
             assert task.cancelled()
             await at_rest(connector)
+
+
+class Census(asyncio.Protocol):
+    """A server's connection that counts requests in progress on connections whose peer is still there."""
+
+    busy: set[Census]
+    most = 0
+    served = 0
+
+    def __init__(self, busy: set[Census], seed: random.Random) -> None:
+        self.busy = busy
+        self.random = seed
+        self.transport: Any = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport = transport
+
+    def data_received(self, data: bytes) -> None:
+        loop = asyncio.get_running_loop()
+        self.busy.add(self)
+        # After the other events of this turn: the end of one connection may be told later than what replaced it.
+        loop.call_soon(self.count)
+        loop.call_later(self.random.random() * 0.004, self.answer)
+
+    def count(self) -> None:
+        Census.most = max(Census.most, len(self.busy))
+
+    def answer(self) -> None:
+        if self in self.busy and not self.transport.is_closing():
+            self.busy.discard(self)
+            Census.served += 1
+            self.transport.write(OK)
+
+    def eof_received(self) -> None:
+        self.busy.discard(self)
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        self.busy.discard(self)
+
+
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("options", [{"limit": 10}, {"limit": 0, "limit_per_host": 10}], ids=["limit", "per host"])
+async def test_a_crowd_that_is_cancelled_at_random(seed: int, options: dict[str, int]) -> None:
+    chance = random.Random(seed)
+    Census.most = Census.served = 0
+    loop = asyncio.get_running_loop()
+    server = await loop.create_server(lambda: Census(busy, chance), "127.0.0.1", 0, backlog=512)
+    busy: set[Census] = set()
+    url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/"
+    async with server, fairlead.ClientSession(connector=fairlead.TCPConnector(**options)) as session:
+        connector = session.connector
+        assert connector is not None
+        over = 0
+
+        async def one() -> None:
+            nonlocal over
+            async with session.get(url, headers={"X": "1"} if chance.random() < 0.3 else None) as answer:
+                over = max(over, connector.in_use)
+                assert await answer.read() == b"ok"
+
+        tasks = [asyncio.ensure_future(one()) for _ in range(200)]
+        victims = chance.sample(tasks, 100)
+        while victims:
+            await turns(chance.randrange(4))
+            for _ in range(min(len(victims), chance.randrange(4))):
+                victims.pop().cancel()
+            over = max(over, connector.in_use)
+        await asyncio.wait(tasks)
+        kept = [task for task in tasks if not task.cancelled()]
+        assert len(kept) >= 100
+        for task in kept:
+            task.result()
+        await at_rest(connector)
+        assert 0 < over <= 10
+        assert 0 < Census.most <= 10
+        assert Census.served >= 100
+        # And all of the slots are still there.
+        Census.most = 0
+        await asyncio.gather(*(one() for _ in range(40)))
+        assert Census.most == 10
+        await at_rest(connector)

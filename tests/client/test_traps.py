@@ -284,7 +284,7 @@ def test_a_session_never_closed_makes_no_noise_at_exit(tmp_path: Path, tls: bool
     global session, r
     session = fairlead.ClientSession(connector=fairlead.TCPConnector(ssl=trust))
     r = await session.get(url)
-    {'' if unread else 'await r.read()'}"""
+    {"" if unread else "await r.read()"}"""
     answer = response(200, b"x" * 10) if not unread else b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nx"
     with serving(answer, tls=tls, close=False) as url:
         assert run_script(body, tmp_path, url) == ""

@@ -303,10 +303,12 @@ class BaseConnector:
         except TimeoutError as exc:
             if not scope.expired():
                 raise
+            phase = req.phase or "pool"
+            crowd = f": {self._pool.used} connections in use, {self._pool.waiting} other callers waiting"
             raise ConnectionTimeoutError(
                 f"Connection timeout to host {req.url}: no connection within {limit:g} s "
-                f"(option ClientTimeout.connect; after {self._loop.time() - started:.3f} s still in phase "
-                f"{req.phase or 'pool'!r}: {self._pool.used} connections in use, {self._pool.waiting} callers waiting)"
+                f"(option ClientTimeout.connect; after {self._loop.time() - started:.3f} s "
+                f"still in phase {phase!r}{crowd if phase == 'pool' else ''})"
             ) from exc
 
     async def _connect(self, req: ClientRequest, traces: list[Trace], timeout: ClientTimeout) -> Connection:

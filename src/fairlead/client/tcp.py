@@ -267,6 +267,7 @@ class TCPConnector(BaseConnector):
     ) -> _Made:
         """Open a connection to the host of ``req``; a cached address that fails is resolved anew, once."""
         if req.is_ssl():
+            req.phase = PHASE_TLS
             await tls.prepare(req.ssl, self._ssl)
         host = req.url.raw_host
         assert host is not None
