@@ -18,15 +18,8 @@ from typing import TYPE_CHECKING, Final, Protocol
 
 from .. import hdrs
 from ..codec.framing import CHUNKED, UNTIL_CLOSE
-from ..errors import (
-    ClientConnectionError,
-    ClientPayloadError,
-    ContentEncodingError,
-    ProtocolError,
-    SocketTimeoutError,
-    TotalTimeoutError,
-)
-from .streams import EMPTY_PAYLOAD, StreamReader
+from ..errors import ClientConnectionError, ProtocolError, SocketTimeoutError, TotalTimeoutError
+from .streams import EMPTY_PAYLOAD, StreamReader, coding_error
 
 if TYPE_CHECKING:
     from ..codec.events import ResponseHead
@@ -86,9 +79,7 @@ class Exchange:
         """Return when the call began that the exchange belongs to, as far as its limits remember."""
         return now if self.deadline is None or self.total is None else self.deadline - self.total
 
-    def watch(
-        self, *, started: float, total: float | None, read_limit: float | None, ceil_threshold: float
-    ) -> None:
+    def watch(self, *, started: float, total: float | None, read_limit: float | None, ceil_threshold: float) -> None:
         """Fail the exchange `total` seconds after `started`, or after `read_limit` seconds without a byte.
 
         Limits up to `ceil_threshold` seconds are kept precisely, longer ones to the second.
@@ -209,10 +200,7 @@ class Exchange:
         try:
             decoder = decoder_for(coding)
         except ProtocolError as exc:  # too many codings, or one whose library is missing
-            reason = ContentEncodingError(f"Can not decode content-encoding: {exc}")
-            error = ClientPayloadError(f"{reason.code}, message:\n  {reason.message}")
-            error.__cause__ = exc
-            body.set_exception(error)
+            body.set_exception(coding_error(exc))
             return
         if decoder is not None:
             body.set_decoder(decoder)

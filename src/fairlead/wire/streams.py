@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any, Final, Generic, Protocol, TypeVar
 
 if TYPE_CHECKING:
     from ..codec.coding import Decoder
+    from ..errors import ClientPayloadError
 
 DEFAULT_LIMIT = 65536
 """Low-water mark in bytes where none is given; the high-water mark is twice as much."""
@@ -52,6 +53,17 @@ class ReadFlow(Protocol):
     def pause_reading(self) -> None: ...
 
     def resume_reading(self) -> None: ...
+
+
+def coding_error(exc: Exception) -> ClientPayloadError:
+    """Make the error of a body whose content coding can not be undone."""
+    from ..errors import ClientPayloadError, ContentEncodingError
+
+    reason = ContentEncodingError(f"Can not decode content-encoding: {exc}")
+    reason.__cause__ = exc
+    error = ClientPayloadError(f"{reason.code}, message:\n  {reason.message}")
+    error.__cause__ = reason
+    return error
 
 
 class AsyncStreamIterator(Generic[T]):
@@ -393,13 +405,7 @@ class StreamReader:
                 if data:
                     self._append(data)
         except Exception as exc:
-            from ..errors import ClientPayloadError, ContentEncodingError
-
-            reason = ContentEncodingError(f"Can not decode content-encoding: {exc}")
-            reason.__cause__ = exc
-            error = ClientPayloadError(f"{reason.code}, message:\n  {reason.message}")
-            error.__cause__ = reason
-            self.set_exception(error)
+            self.set_exception(coding_error(exc))
             return
         self._more = decoder is not None and (bool(encoded) or decoder.pending)
         if self._size > self._high and not self._paused and not self._unbounded:
