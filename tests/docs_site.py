@@ -38,7 +38,7 @@ from tests.peers import tls
 from tests.peers.http import Exchange, Request, basic_auth, generated
 from tests.peers.raw import RawConnection
 
-from fairlead.wire.dns import AbstractResolver, ResolveResult
+from fairlead.abc import AbstractResolver, ResolveResult
 
 NAMES = ("localhost", "httpbin.org", "example.org", "*.example.org", "badssl.com", "*.badssl.com")
 """What the certificate of the site is for."""
