@@ -114,7 +114,7 @@ class FlowControlDataQueue(DataQueue[T]):
 
     async def read(self) -> T:
         item = await super().read()
-        if self._size < self._limit and self._paused:
+        if self._paused and (self._size < self._limit or not self._size):
             self._paused = False
             self._protocol.resume_reading()
         return item
