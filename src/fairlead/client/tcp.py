@@ -29,6 +29,7 @@ from ..errors import (
     ClientHttpProxyError,
     ClientProxyConnectionError,
     ConnectionTimeoutError,
+    InvalidUrlClientError,
     ProtocolError,
     ServerFingerprintMismatch,
     quoted,
@@ -275,7 +276,8 @@ class TCPConnector(BaseConnector):
             # One dot says that the name is complete; more would be refused as empty labels.
             host = host.rstrip(".") + "."
         port = req.port
-        assert port is not None
+        if port is None:
+            raise InvalidUrlClientError(req.url, f"there is no port, and scheme {req.url.scheme!r} has no default")
         req.phase = PHASE_DNS
         was_cached = self._lookup.holds(host, port)
         tried = await self._addresses(req, host, traces)
