@@ -333,7 +333,7 @@ async def test_credentials_from_the_url_the_header_and_the_argument() -> None:
             assert answer.url.user is None
         async with session.get(place, headers={"Authorization": fairlead.encode_basic_auth("me", "secret")}) as answer:
             assert answer.status == 200
-        with pytest.warns(DeprecationWarning):
+        with pytest.warns(DeprecationWarning, match="encode_basic_auth"):
             async with session.get(place, auth=fairlead.BasicAuth("me", "secret")) as answer:
                 assert answer.status == 200
         async with session.get(place) as answer:
@@ -342,7 +342,10 @@ async def test_credentials_from_the_url_the_header_and_the_argument() -> None:
 
 async def test_credentials_that_contradict_each_other_are_refused() -> None:
     async with fairlead.ClientSession() as session:
-        with pytest.warns(DeprecationWarning), pytest.raises(ValueError, match="Cannot combine AUTH argument"):
+        with (
+            pytest.warns(DeprecationWarning, match="encode_basic_auth"),
+            pytest.raises(ValueError, match="Cannot combine AUTH argument"),
+        ):
             await session.get("http://me:x@any.test/", auth=fairlead.BasicAuth("me", "y"))
         with pytest.raises(ValueError, match="Cannot combine AUTHORIZATION header"):
             await session.get("http://me:x@any.test/", headers={"Authorization": "Basic eA=="})
@@ -365,7 +368,7 @@ async def test_credentials_do_not_follow_a_redirect_to_another_origin() -> None:
 
 async def test_default_credentials_belong_to_the_base_url() -> None:
     async with http_server() as server, http_server() as other:
-        with pytest.warns(DeprecationWarning):
+        with pytest.warns(DeprecationWarning, match="encode_basic_auth"):
             session = fairlead.ClientSession(server.url, auth=fairlead.BasicAuth("me", "secret"))
         async with session:
             for url, sent in (("echo", True), (other.url / "echo", False)):
