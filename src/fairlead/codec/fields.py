@@ -11,6 +11,7 @@ Limits: `max_field_size` bytes for a name and for a value, `max_headers` lines. 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 
 from multidict import istr
@@ -36,8 +37,8 @@ RECENT_LINES = 1024
 RECENT_LENGTH = 128
 """Characters of a field line that is remembered."""
 
-SECRET_FIELDS = frozenset({"set-cookie", "cookie", "authorization", "proxy-authorization"})
-"""Names of lines that are never remembered: they would stay in memory longer than their message."""
+SECRET_WORDS = re.compile(r"cookie|auth|key|token|secret|session|signature|password", re.IGNORECASE)
+"""Names of lines that are never remembered: secrets must not stay in memory longer than their message."""
 
 # Peers send the same lines over and over, so a line is checked against the grammar once and then looked up.  Lines that
 # were not seen for a while are forgotten: the older generation is dropped when the younger one is full.
@@ -53,6 +54,14 @@ def shown(text: str | bytes) -> str:
 
 def parse_fields(block: str, max_field_size: int, max_headers: int) -> list[tuple[str, str]]:
     """Split a field block into pairs; raises ProtocolError for anything that the grammar does not allow."""
+    pairs = split_fields(block, max_headers)
+    if len(block) > max_field_size or not block.isascii():
+        check_sizes(pairs, max_field_size)
+    return pairs
+
+
+def split_fields(block: str, max_headers: int) -> list[tuple[str, str]]:
+    """Do the same for a block that is smaller in bytes than any field may be."""
     lines = block.split("\r\n")
     if lines.pop():
         raise line_fault(lines[-1] if lines else block)
@@ -62,8 +71,6 @@ def parse_fields(block: str, max_field_size: int, max_headers: int) -> list[tupl
     pairs: list[tuple[str, str]] = known  # type: ignore[assignment]
     if len(pairs) > max_headers:
         raise too_many(max_headers)
-    if len(block) > max_field_size or not block.isascii():
-        check_sizes(pairs, max_field_size)
     return pairs
 
 
@@ -75,7 +82,7 @@ def _parse_line(line: str) -> tuple[istr, str]:
         if match is None:
             raise line_fault(line)
         pair = (istr(match[1]), match[2].rstrip(" \t"))
-        if len(line) > RECENT_LENGTH or match[1].lower() in SECRET_FIELDS:
+        if len(line) > RECENT_LENGTH or SECRET_WORDS.search(match[1]):
             return pair
     if len(_recent) >= RECENT_LINES:
         _older.clear()

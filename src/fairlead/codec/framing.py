@@ -50,7 +50,10 @@ def response_length(method: str, status: int, headers: CIMultiDict[str]) -> int:
 
     Raises ProtocolError for contradictory or malformed framing fields, whichever rule applies.
     """
-    declared = declared_length(headers)
+    if _TRANSFER_ENCODING in headers or (lengths := headers.getall(_CONTENT_LENGTH, None)) is None or len(lengths) > 1:
+        declared = declared_length(headers)
+    else:
+        declared = content_length(lengths[0])
     if status in BODILESS or method == "HEAD":
         return TUNNEL if status == 101 else 0
     if method == "CONNECT" and 199 < status < 300:
@@ -135,7 +138,7 @@ def keeps_alive(version: HttpVersion, headers: CIMultiDict[str]) -> bool:
         # The historic field of proxies says the same (RFC 9112 appendix C.2.2).
         proxied = headers.get(_PROXY_CONNECTION)
         return proxied is None or "close" not in connection_options(proxied)
-    options = connection_options(values[0] if len(values) == 1 else ",".join(values))
+    options = connection_options(",".join(values))
     if "close" in options:
         return False
     if version == HttpVersion11:

@@ -20,7 +20,7 @@ interim responses, MAX_EMPTY_LINES before a start line, MAX_HELD bytes after a r
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final
 
@@ -39,6 +39,7 @@ from .fields import (
     parse_fields_leniently,
     serialise_head,
     shown,
+    split_fields,
     too_long,
     too_many,
 )
@@ -179,8 +180,11 @@ class Decoder:
         """Bytes still to come of a body with a length; None for any other state."""
         return self._missing if self._state == _LENGTH else None
 
-    def feed(self, data: bytes) -> list[Event]:
-        """Decode more bytes, at least one; return what they held."""
+    def feed(self, data: bytes) -> Sequence[Event]:
+        """Decode more bytes, at least one; return what they held.
+
+        A small message that came whole is returned as a tuple of its three events, everything else as a list.
+        """
         events: list[Event] = []
         try:
             state = self._state
@@ -194,7 +198,7 @@ class Decoder:
                             # A small message that came whole: nothing else to look at.
                             self._empty_lines = 0
                             self._state = self._rest
-                            return [head, data[end:], END]
+                            return (head, data[end:], END)
                         self._begin(head, events)
                         self._advance(data, end, events)
                         return events
@@ -298,7 +302,7 @@ class Decoder:
         line, _, block = text.partition("\r\n")
         pairs: list[tuple[str, str]] | None = None
         try:
-            pairs = parse_fields(block, self._max_field_size, self._max_headers)
+            pairs = split_fields(block, self._max_headers)
             return self._make_head(line, pairs)
         except ProtocolError:
             # A LF in the line is a sloppy line end; an empty line, or a CR in front, is for `_skip_empty_lines`.
@@ -526,7 +530,7 @@ class RequestDecoder(Decoder):
             self._state = _TUNNEL
         return held
 
-    def resume(self) -> list[Event]:
+    def resume(self) -> Sequence[Event]:
         """Go on with HTTP, for the tunnel or upgrade was refused or ignored; return the events held back.
 
         Raises RuntimeError when the decoder is not held, unless it is closed: then there are no events.

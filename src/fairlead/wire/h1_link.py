@@ -12,6 +12,7 @@ connection into `ServerDisconnectedError` before the head, `ClientOSError` when 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from .. import hdrs
@@ -102,15 +103,13 @@ class H1ClientLink(Link):
         if exchange.read_limit is not None:
             exchange.read_at = self.loop.time()
         events = self.decoder.feed(data)
-        if len(events) == 3 and events[2] is END and exchange.head is None:
+        if type(events) is tuple and exchange.head is None:
             head, body, _ = events
-            if type(body) is bytes and (
-                not exchange.auto_decompress or _CONTENT_ENCODING not in head.headers  # type: ignore[union-attr]
-            ):
+            if not exchange.auto_decompress or _CONTENT_ENCODING not in head.headers:
                 # The common case of a small response: one piece, one wake-up, no stream.
                 self.exchange = None
                 self.used = True
-                exchange.complete(head, body, head.keep_alive)  # type: ignore[arg-type, union-attr]
+                exchange.complete(head, body, head.keep_alive)
                 return
         self._apply(exchange, events)
 
@@ -177,7 +176,7 @@ class H1ClientLink(Link):
 
     # ---- events
 
-    def _apply(self, exchange: Exchange, events: list[Event], lost: BaseException | None = None) -> None:
+    def _apply(self, exchange: Exchange, events: Sequence[Event], lost: BaseException | None = None) -> None:
         body: StreamReader | None = exchange.body
         for event in events:
             if type(event) is bytes:

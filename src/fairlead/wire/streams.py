@@ -40,6 +40,9 @@ CHUNK_MARK: Final = None
 LINE_LIMIT_FACTOR = 1
 """`readline`/`readuntil` refuse a line longer than this times the high-water mark."""
 
+BIG_PIECE = 65536
+"""Bytes of a piece that `readany()` hands on alone."""
+
 T = TypeVar("T")
 
 
@@ -440,13 +443,17 @@ class StreamReader:
         return self._take(n)
 
     async def readany(self) -> bytes:
-        """Read everything that is there, waiting for the first byte; b"" at the end."""
+        """Read everything that is there, waiting for the first byte; b"" at the end.
+
+        A piece of BIG_PIECE bytes or more is handed on alone, as it came: joining it with others would copy it.
+        """
         while not self._size and not self._eof:
             await self._wait("readany")
         if not self._size:
             self._raise_if_failed()
             return b""
-        return self._take_everything()
+        first = len(self._chunks[0]) - self._offset
+        return self._take(first) if first >= BIG_PIECE else self._take_everything()
 
     async def readchunk(self) -> tuple[bytes, bool]:
         """Read data and tell whether it ends an HTTP chunk; `(b"", False)` at the end."""
