@@ -10,7 +10,7 @@ import pytest
 from yarl import URL
 
 import fairlead
-from fairlead.client.options import Plan, _CHECKS
+from fairlead.client.options import _CHECKS, Plan
 from fairlead.client.session import ClientSession, _RequestOptions
 
 
