@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 from tests.peers.raw import RawConnection, RawServer, answering, chunks, raw_server, response
 from tests.peers.tls import client_context, server_context
+from tests.peers.turns import turns
 
 import fairlead
 from fairlead.client.request import UploadTracker
@@ -36,11 +37,6 @@ def client_tasks() -> list[asyncio.Task[Any]]:
         for task in asyncio.all_tasks()
         if task is not mine and "RawServer" not in getattr(task.get_coro(), "__qualname__", "")
     ]
-
-
-async def turns(count: int) -> None:
-    for _ in range(count):
-        await asyncio.sleep(0)
 
 
 async def at_rest(connector: fairlead.BaseConnector) -> None:

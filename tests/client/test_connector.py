@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from tests.peers.raw import RawConnection, RawServer, answering, raw_server, response
 from tests.peers.tls import client_context, server_context
+from tests.peers.turns import until
 
 import fairlead
 from fairlead.client.connector import KEEPALIVE_TIMEOUT, BaseConnector, Connection
@@ -19,15 +20,6 @@ from fairlead.client.timeouts import ClientTimeout
 
 OK = response(200, b"ok")
 HALF = b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhalf"
-
-
-async def until(condition: Any, what: str) -> None:
-    """Give the loop turns until something is so."""
-    for _ in range(10_000):
-        if condition():
-            return
-        await asyncio.sleep(0)
-    raise AssertionError(f"never came true: {what}")
 
 
 async def get(session: fairlead.ClientSession, url: Any, **options: Any) -> bytes:

@@ -22,6 +22,7 @@ import pytest
 from tests.peers.http import http_server
 from tests.peers.raw import RawConnection, answering, raw_server, response
 from tests.peers.tls import authority, client_context, server_context
+from tests.peers.turns import until
 
 import fairlead
 from fairlead.client import request as request_module
@@ -31,15 +32,6 @@ from fairlead.wire.dns import AbstractResolver
 
 ROOT = Path(__file__).resolve().parents[2]
 OK = response(200, b"ok")
-
-
-async def until(condition: Any, what: str) -> None:
-    """Give the loop turns until something is so; never by the clock."""
-    for _ in range(10_000):
-        if condition():
-            return
-        await asyncio.sleep(0)
-    raise AssertionError(f"never came true: {what}")
 
 
 # --- the body after the block ----------------------------------------------------------------------------------------
