@@ -5,7 +5,7 @@ from .client.connector import BaseConnector, Connection
 from .client.cookiejar import AbstractCookieJar, CookieJar, DummyCookieJar
 from .client.local import NamedPipeConnector, UnixConnector
 from .client.middlewares import DigestAuthMiddleware
-from .client.request import ClientRequest, UploadTracker
+from .client.request import ClientHandlerType, ClientMiddlewareType, ClientRequest, UploadTracker
 from .client.response import ClientResponse, ContentDisposition
 from .client.session import ClientSession, request
 from .client.tcp import TCPConnector
@@ -113,7 +113,9 @@ __all__ = (
     "ClientConnectorError",
     "ClientConnectorSSLError",
     "ClientError",
+    "ClientHandlerType",
     "ClientHttpProxyError",
+    "ClientMiddlewareType",
     "ClientOSError",
     "ClientPayloadError",
     "ClientProxyConnectionError",
@@ -197,3 +199,12 @@ __all__ = (
     "set_zlib_backend",
     "streamer",
 )
+
+
+def __getattr__(name: str) -> object:
+    """Load the edges of the package when they are first asked for."""
+    if name == "abc":
+        import importlib
+
+        return importlib.import_module(f"{__name__}.{name}")
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

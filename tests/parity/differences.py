@@ -304,3 +304,8 @@ differ(
     ["multipart boundary/''", "multipart boundary/'tail '"],
     {"made": {"raised": raised("ValueError")}},
 )
+differ(
+    "an address family that no connector can use is a wrong value",
+    ["connector argument/family=5", "connector argument/family='x'"],
+    {"seen.raised": raised("ValueError")},
+)

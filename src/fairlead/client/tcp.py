@@ -130,6 +130,8 @@ class TCPConnector(BaseConnector):
         self._resolver_owner = resolver is None
         self._resolver = make_default_resolver(self._loop) if resolver is None else resolver
         self._use_dns_cache = use_dns_cache
+        if family not in (socket.AF_UNSPEC, socket.AF_INET, socket.AF_INET6):
+            raise ValueError(f"family must be AF_UNSPEC, AF_INET or AF_INET6 of the socket module, got {family!r}")
         self._family = family
         self._lookup = HostLookup(
             self._resolver,

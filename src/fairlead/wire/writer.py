@@ -98,7 +98,7 @@ class StreamWriter(AbstractStreamWriter):
         self.loop = loop
         self.buffer_size = 0
         self.output_size = 0
-        self.body_size = 0  # of output_size, what is not the head
+        self.body_size = 0  # of the body, without its framing
         self._head: bytes | None = None
         self._encoder: Encoder | None = None
         self._eof = False
@@ -157,6 +157,7 @@ class StreamWriter(AbstractStreamWriter):
         chunk = self._within_length(chunk)
         if not chunk:
             return
+        self.body_size += len(chunk)
         self._emit(encode_chunk(chunk) if self.chunked else chunk)
         if drain and self.buffer_size > LIMIT:
             self.buffer_size = 0
@@ -171,6 +172,7 @@ class StreamWriter(AbstractStreamWriter):
         if self._encoder is not None:
             chunk = (self._encoder.encode(chunk) if chunk else b"") + self._encoder.flush()
         tail = bytes(self._within_length(chunk))
+        self.body_size += len(tail)
         if self.chunked:
             tail = encode_chunk(tail) + LAST_CHUNK if tail else LAST_CHUNK
         if tail or self._head is not None:
@@ -202,7 +204,6 @@ class StreamWriter(AbstractStreamWriter):
         transport = self._protocol.transport
         if transport is None or transport.is_closing():
             raise ClientConnectionResetError("Cannot write to closing transport: the connection was lost")
-        self.body_size += len(data)
         head = self._head
         if head is not None:
             self._head = None
