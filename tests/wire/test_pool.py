@@ -171,6 +171,18 @@ def test_a_host_at_its_own_limit_does_not_hold_up_the_others() -> None:
     assert p.release(a, None, 0.0) == "a1"
 
 
+def test_a_host_that_was_served_up_to_its_limit_waits_again() -> None:
+    p = pool(limit_per_host=1)
+    a, b = p.host("a"), p.host("b")
+    p.acquire(a, 0.0)
+    p.enqueue(a, "x")
+    p.enqueue(a, "y")
+    assert p.release(a, None, 0.0) == "x"
+    p.acquire(b, 0.0)
+    assert p.release(b, None, 0.0) is None  # y can not use what b gives back
+    assert p.release(a, None, 0.0) == "y"
+
+
 def test_a_link_given_back_is_there_for_the_waiter() -> None:
     p = pool(limit=1)
     host, link = p.host("a"), Link()

@@ -92,6 +92,12 @@ async def test_cancellation_loses_no_item(fed_first: bool) -> None:
     with pytest.raises(asyncio.CancelledError):
         await task
     assert await q.read() == "a"
+    for _ in range(2):
+        task = asyncio.ensure_future(q.read())
+        await turns()
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
     task = asyncio.ensure_future(q.read())
     await turns()
     task.cancel()

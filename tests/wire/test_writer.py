@@ -177,6 +177,8 @@ async def test_every_kind_of_bytes_is_counted_in_bytes(piece: Any, chunked: bool
         writer.length = 4
     await writer.write(piece)
     await writer.write_eof()
+    assert writer.output_size == len(transport.written)
+    assert writer.length == (None if chunked else 0)
     assert transport.written == (b"4\r\n\x01\x00\x02\x00\r\n0\r\n\r\n" if chunked else b"\x01\x00\x02\x00")
 
 
