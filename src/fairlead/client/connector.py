@@ -331,7 +331,10 @@ class BaseConnector:
                 link = await self._open(req, traces, timeout)
                 link.host = host
         except BaseException:
-            self._pass_on(self._pool.release(host, None, self._loop.time()))
+            if isinstance(found, H1ClientLink):
+                self.finish(found, True)
+            else:
+                self._pass_on(self._pool.release(host, None, self._loop.time()))
             raise
         self._close_stale()
         return Connection(self, key, link)
@@ -353,11 +356,12 @@ class BaseConnector:
         return link
 
     async def _wait_for_slot(self, host: Host[ConnectionKey, H1ClientLink, Any], traces: list[Trace]) -> None:
-        for trace in traces:
-            await trace.send_connection_queued_start()
         waiter = _Waiter(host, self._loop.create_future())
+        # At once: a slot that became free while a listener takes its time would have nobody to go to.
         self._pool.enqueue(host, waiter)
         try:
+            for trace in traces:
+                await trace.send_connection_queued_start()
             await waiter.future
             for trace in traces:
                 await trace.send_connection_queued_end()
