@@ -251,6 +251,23 @@ async def test_readchunk_joins_what_belongs_to_one_chunk() -> None:
     assert await reader.readchunk() == (b"abc", True)
 
 
+async def test_a_chunk_of_large_pieces_may_come_in_several() -> None:
+    pieces = [bytes([n]) * 50_000 for n in range(5)]
+    reader = chunked(eof=False)
+    for piece in pieces:
+        reader.feed_data(piece)
+    reader.end_http_chunk_receiving()
+    reader.feed_data(b"next")
+    reader.end_http_chunk_receiving()
+    reader.feed_eof()
+    chunks = [b""]
+    async for data, end in reader.iter_chunks():
+        chunks[-1] += data
+        if end:
+            chunks.append(b"")
+    assert chunks == [b"".join(pieces), b"next", b""]
+
+
 async def test_readchunk_goes_on_where_other_reads_stopped() -> None:
     reader = chunked(b"abc", b"def", b"ghi")
     assert await reader.read(4) == b"abcd"
