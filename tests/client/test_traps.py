@@ -193,13 +193,17 @@ CLIENT_SCRIPT = """
 import asyncio, os, ssl
 import fairlead
 
-async def main():
-    asyncio.get_running_loop().slow_callback_duration = 60
-    url = os.environ["URL"]
-    trust = ssl.create_default_context(cafile=os.environ["AUTHORITY"])
-    {body}
+url = os.environ["URL"]
+trust = ssl.create_default_context(cafile=os.environ["AUTHORITY"])
 
-asyncio.run(main())
+def run(main):
+    async def patient():
+        asyncio.get_running_loop().slow_callback_duration = 60
+        await main()
+    asyncio.run(patient())
+
+{text}
+
 print("done")
 """
 
@@ -228,19 +232,11 @@ def serving(answer: bytes, *, tls: bool, close: bool) -> Iterator[str]:
         loop.close()
 
 
-CLOSED_BODIES = {
-    "read": "async with session.get(url) as r: await r.read()",
-    "unread": "async with session.get(url): pass",
-    "left open": "r = await session.get(url)",
-    "three at a time": "await asyncio.gather(*(one(session, url) for _ in range(3)))",
-}
-
-
-def run_script(body: str, tmp_path: Path, url: str, *options: str) -> str:
+def run_script(text: str, tmp_path: Path, url: str, *options: str) -> str:
     """Run a client in an interpreter of its own; return what it wrote to stderr."""
     authority().cert_pem.write_to_path(str(tmp_path / "authority.pem"))
     script = tmp_path / "client.py"
-    script.write_text(CLIENT_SCRIPT.format(body=body))
+    script.write_text(CLIENT_SCRIPT.format(text=text))
     path = os.pathsep.join([str(ROOT / "src"), os.environ.get("PYTHONPATH", "")])
     ran = subprocess.run(
         [sys.executable, *options, str(script)],
@@ -253,34 +249,53 @@ def run_script(body: str, tmp_path: Path, url: str, *options: str) -> str:
     return ran.stderr
 
 
-@pytest.mark.parametrize("tls", [False, True], ids=["plain", "tls"])
-@pytest.mark.parametrize("name", CLOSED_BODIES)
-@pytest.mark.parametrize("close", [False, True], ids=["kept", "closed by server"])
-def test_no_sleep_is_needed_after_a_session_was_closed(tmp_path: Path, tls: bool, name: str, close: bool) -> None:
-    """With all warnings on, and the loop's debug mode, nothing at all is written to stderr."""
-    body = f"""
-    async def one(session, url):
-        async with session.get(url) as r: await r.read()
-    async with fairlead.ClientSession(connector=fairlead.TCPConnector(ssl=trust)) as session:
-        {CLOSED_BODIES[name]}"""
-    long = b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n" + b"x" * (100_000 if name == "read" else 300)
-    answer = OK if name == "three at a time" else long
-    with serving(answer, tls=tls, close=close) as url:
-        assert run_script(body, tmp_path, url, "-X", "dev", "-W", "default") == ""
+CLOSED = """
+async def read(session):
+    async with session.get(url) as r:
+        await r.read()
 
+async def unread(session):
+    async with session.get(url):
+        pass
 
-@pytest.mark.parametrize("tls", [False, True], ids=["plain", "tls"])
-@pytest.mark.parametrize("unread", [False, True], ids=["read", "unread"])
-def test_a_session_never_closed_makes_no_noise_at_exit(tmp_path: Path, tls: bool, unread: bool) -> None:
-    body = f"""
-    global session, r
+async def left_open(session):
+    await asyncio.gather(*(session.get(url) for _ in range(3)))
+
+async def several(session):
+    await asyncio.gather(*(read(session) for _ in range(3)))
+
+for use in (read, unread, left_open, several):
+    async def main():
+        async with fairlead.ClientSession(connector=fairlead.TCPConnector(ssl=trust)) as session:
+            kept = await use(session)
+    run(main)
+"""
+
+NEVER_CLOSED = """
+async def main():
+    global session, kept
     session = fairlead.ClientSession(connector=fairlead.TCPConnector(ssl=trust))
-    r = await session.get(url)
-    {"" if unread else "await r.read()"}"""
-    answer = response(200, b"x" * 10) if not unread else b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nx"
+    kept = await session.get(url)
+
+run(main)
+"""
+
+
+@pytest.mark.parametrize("tls", [False, True], ids=["plain", "tls"])
+@pytest.mark.parametrize("close", [False, True], ids=["kept", "closed by server"])
+def test_no_sleep_is_needed_after_a_session_was_closed(tmp_path: Path, tls: bool, close: bool) -> None:
+    """With all warnings on, and the loop's debug mode, nothing at all is written to stderr."""
+    with serving(response(200, b"x" * 300_000), tls=tls, close=close) as url:
+        assert run_script(CLOSED, tmp_path, url, "-X", "dev", "-W", "default") == ""
+
+
+@pytest.mark.parametrize("tls", [False, True], ids=["plain", "tls"])
+@pytest.mark.parametrize("whole", [True, False], ids=["whole", "half"])
+def test_a_session_never_closed_makes_no_noise_at_exit(tmp_path: Path, tls: bool, whole: bool) -> None:
+    answer = response(200, b"x" * 10) if whole else b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nx"
     with serving(answer, tls=tls, close=False) as url:
-        assert run_script(body, tmp_path, url) == ""
-        shown = run_script(body, tmp_path, url, "-W", "default")
+        assert run_script(NEVER_CLOSED, tmp_path, url) == ""
+        shown = run_script(NEVER_CLOSED, tmp_path, url, "-W", "default")
     # One warning with one place, and nothing else that would be of this library's making.
     assert len(re.findall("ResourceWarning: Unclosed", shown)) == 1
     assert re.search(r"ResourceWarning: Unclosed client session .*created at .*client\.py:\d+", shown)

@@ -92,8 +92,9 @@ def test_items_may_come_and_go_while_others_are_looked_at() -> None:
             super().expire(now)
             deadlines.watch(late)
 
-    deadlines.watch(Adding(clock.now + 0.5, deadlines))
-    deadlines.watch(Item(clock.now + 0.5, deadlines))
+    items = [Adding(clock.now + 0.5, deadlines), Item(clock.now + 0.5, deadlines)]
+    for item in items:
+        deadlines.watch(item)
     clock.advance(3)
     assert late.met is not None
     assert len(deadlines) == 0
@@ -109,12 +110,22 @@ async def test_one_item_that_raises_keeps_no_other_from_its_deadline() -> None:
         def expire(self, now: float) -> None:
             raise ZeroDivisionError("broken")
 
-    item = Item(clock.now + 1.5)
-    deadlines.watch(Broken(0))
+    item, broken = Item(clock.now + 1.5), Broken(0)
+    deadlines.watch(broken)
     deadlines.watch(item)
     clock.advance(3)
     assert item.met is not None
     assert set(reported) == {"ZeroDivisionError('broken')"}
+
+
+def test_what_nobody_holds_is_forgotten() -> None:
+    clock = FakeClock()
+    deadlines = Deadlines(clock.loop)
+    item = Item(clock.now + 300)
+    deadlines.watch(item)
+    del item
+    gc.collect()
+    assert len(deadlines) == 0
 
 
 def test_a_loop_has_one_set_of_deadlines() -> None:

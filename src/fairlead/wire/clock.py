@@ -35,21 +35,22 @@ class Deadlines:
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
-        self._watched: dict[Expiring, None] = {}
+        # Weak: a connection whose opening is cancelled may be dropped without the call of `connection_lost`.
+        self._watched: weakref.WeakSet[Expiring] = weakref.WeakSet()
         self._timer: asyncio.TimerHandle | None = None
 
     def __len__(self) -> int:
         return len(self._watched)
 
     def watch(self, item: Expiring) -> None:
-        """Look at an object until `discard()`."""
-        self._watched[item] = None
+        """Look at an object until `discard()`, as long as somebody else holds it."""
+        self._watched.add(item)
         if self._timer is None:
             self._timer = self._loop.call_later(RESOLUTION, self._sweep)
 
     def discard(self, item: Expiring) -> None:
         """Stop looking at an object."""
-        self._watched.pop(item, None)
+        self._watched.discard(item)
 
     def _sweep(self) -> None:
         self._timer = None
