@@ -47,6 +47,7 @@ docs: $(VENV)/.stamp
 	$(BIN)/python -m pytest -q tests/test_docs.py $(ARGS)
 
 fuzz: $(VENV)/.stamp
+	$(BIN)/python fuzz/fuzz_http1.py --count 200000
 	FAIRLEAD_HYPOTHESIS=fuzz $(BIN)/python -m pytest -n auto -m hypothesis $(ARGS)
 
 soak: $(VENV)/.stamp

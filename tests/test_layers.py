@@ -31,10 +31,10 @@ LAYERS = {
     "words": "version hdrs typedefs keys signals errors",
     "codec": "grammar events fields framing chunked http1 coding mime disposition links dates cookies forms multipart"
     " urls challenge",
-    "wire": "clock streams queues writer exchange link h1_link sockets tls dns eyeballs pool dial proxy",
+    "wire": "clock streams queues writer exchange pieces link h1_link sockets tls dns eyeballs pool dial proxy",
     "message": "facts text body files payload parts multipart formdata",
-    "client": "tracing auth env cookiejar timeouts redirects options connector template response request tcp local follow"
-    " session middlewares",
+    "client": "tracing auth env cookiejar timeouts redirects options connector template response request tcp"
+    " local follow session middlewares",
     "edges": "abc testing pytest_plugin cli compat __main__",
 }
 # Layers whose modules lie directly in the package. Its __init__, the face, stands between client and edges.

@@ -203,6 +203,8 @@ class H1ClientLink(Link):
         body = exchange.body
         if body is not None:
             body.feed_eof()
+        if self._pieces:
+            self.unlimit_pieces()
         if self._paused_reading:
             self.resume_reading()
         exchange.finish(head is not None and head.keep_alive and self.transport is not None)

@@ -10,6 +10,7 @@ import asyncio
 from typing import Any, cast
 
 from ..errors import ClientConnectionResetError
+from .pieces import read_freely, read_pieces
 
 
 class Link(asyncio.Protocol):
@@ -22,6 +23,7 @@ class Link(asyncio.Protocol):
         "_lost_waiter",
         "_paused_reading",
         "_paused_writing",
+        "_pieces",
         "loop",
         "transport",
     )
@@ -30,6 +32,7 @@ class Link(asyncio.Protocol):
         self.loop = loop
         self.transport: asyncio.Transport | None = None
         self._paused_reading = False
+        self._pieces = 0  # bytes that are read at once, 0 for as many as the transport likes
         self._paused_writing = False
         self._drain_waiters: list[asyncio.Future[None]] | None = None
         self._lost = False
@@ -103,6 +106,19 @@ class Link(asyncio.Protocol):
             self._paused_reading = False
             if self.transport is not None:
                 self.transport.resume_reading()
+
+    def limit_pieces(self, size: int) -> None:
+        """Read at most `size` bytes at once until the end of the body, where the transport can be told so."""
+        transport = self.transport
+        if transport is not None and self._pieces != size and read_pieces(self, transport, size):
+            self._pieces = size
+
+    def unlimit_pieces(self) -> None:
+        """Read as much at once as the transport likes."""
+        if self._pieces:
+            self._pieces = 0
+            if self.transport is not None:
+                read_freely(self, self.transport)
 
     def get_extra_info(self, name: str, default: Any = None) -> Any:
         """Ask the transport; `default` when it is gone or does not know."""

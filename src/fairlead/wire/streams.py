@@ -202,6 +202,10 @@ class StreamReader:
         if n > self._low:
             self._low = n
             self._high = n * 2
+        if not self._eof and self._decoder is None:
+            limit_pieces = getattr(self._protocol, "limit_pieces", None)
+            if limit_pieces is not None:
+                limit_pieces(n)
 
     def exception(self) -> BaseException | None:
         """Return the error that ended the stream, if one did."""
@@ -464,7 +468,11 @@ class StreamReader:
                 start = self.total_bytes - self._size
                 self._chunk_start = position
                 if position > start:
-                    return self._take(position - start), True
+                    data = self._take(position - start)
+                    if len(data) < position - start:
+                        splits.appendleft(position)
+                        return data, False
+                    return data, True
                 if position == start:
                     return b"", True
                 continue  # the end was passed by another kind of read
@@ -632,7 +640,8 @@ class StreamReader:
         first = chunks[0]
         offset = self._offset
         available = len(first) - offset
-        if available == n or (available < n and len(chunks) == 1):
+        # A big piece is handed on alone, as it came: joining it with the next would copy both.
+        if available == n or (available < n and (len(chunks) == 1 or available * 2 >= BIG_PIECE)):
             chunks.popleft()
             data = first[offset:] if offset else first
             self._offset = 0
