@@ -309,3 +309,42 @@ def test_what_counts_as_a_timeout() -> None:
     with pytest.raises(ValueError, match="please use 'timeout=ClientTimeout"):
         check_session_timeout(5)
     assert [limit_of(value) for value in (None, 0, -1, 0.5)] == [None, None, None, 0.5]
+
+
+@pytest.mark.parametrize("phase", ["headers", "body"])
+async def test_the_total_of_a_plain_request_on_a_connection_in_use(phase: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The shortest path has no timer at all, only a deadline that the sweep looks at."""
+    loop = asyncio.get_running_loop()
+    if type(loop).__module__.startswith("uvloop"):
+        pytest.skip("the clock of this loop can not be moved")
+    arrived = asyncio.Event()
+
+    async def handler(connection: RawConnection) -> None:
+        await connection.request()
+        await connection.send(OK)
+        await connection.request()
+        if phase == "body":
+            await connection.send(b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhalf")
+        arrived.set()
+        await silent(connection)
+
+    async def read(session: fairlead.ClientSession, url: Any) -> bytes:
+        async with session.get(url) as answer:
+            return await answer.read()
+
+    async with raw_server(handler) as server, fairlead.ClientSession(timeout=ClientTimeout(total=20)) as session:
+        await read(session, server.url)
+        real = loop.time
+        task = asyncio.ensure_future(read(session, server.url))
+        await arrived.wait()
+        for _ in range(10):
+            await asyncio.sleep(0)
+        with monkeypatch.context() as patch:
+            patch.setattr(loop, "time", lambda: real() + 22)
+            await asyncio.wait([task])
+        error = task.exception()
+        assert isinstance(error, TotalTimeoutError)
+        assert (error.limit, error.phase) == (20, phase)
+        assert 20 <= error.elapsed < 25
+        assert str(server.url) in str(error)
+        assert session.connector.in_use == 0
