@@ -182,11 +182,13 @@ async def test_a_paused_link_whose_peer_is_gone_can_be_closed() -> None:
         link.resume_reading()
 
 
-async def test_a_link_can_be_resumed_while_its_transport_is_closing() -> None:
+async def test_a_link_can_be_paused_and_resumed_while_its_transport_is_closing() -> None:
     link = Link(asyncio.get_running_loop())
     async with pair(link) as (transport, _):
         link.pause_reading()
         transport.abort()
+        link.resume_reading()
+        link.pause_reading()
         link.resume_reading()
         await asyncio.wait_for(link.lost(), 5)
 
