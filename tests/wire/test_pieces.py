@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 
-import fairlead
 import pytest
-from fairlead.wire.pieces import MIN_PIECE, read_pieces
 from tests.peers.raw import RawConnection, raw_server
+
+import fairlead
+from fairlead.wire.pieces import MIN_PIECE, read_pieces
 
 BODY = bytes(range(256)) * 4096  # 1 MiB
 

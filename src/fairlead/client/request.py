@@ -564,7 +564,14 @@ class ClientRequest:
         """Raise for a head that can not be sent, before a connection is made."""
         if self._headers is not None:
             self.encode_head()
-            self.content_length()
+            announced = self.content_length()
+            body = self._body
+            size = body.size if isinstance(body, Payload) else len(body or b"")
+            if announced is not None and size is not None and announced > size and not self.chunked:
+                raise ValueError(
+                    f"Content-Length announces {announced} bytes, but the body has {size}: "
+                    "the server would wait for the rest"
+                )
 
     async def send(self, conn: Connection) -> ClientResponse:
         """Send the request on a connection; return its response, whose head has not been received yet.
@@ -652,6 +659,8 @@ class ClientRequest:
                 return
             await self.write_bytes(writer, conn, None)
             await writer.write_eof()
+            if writer.length:
+                raise ValueError(f"the body ended {writer.length} bytes before its Content-Length")
             exchange.uploading = False
             exchange.read_at = exchange.link.loop.time()
         except (ClientConnectionResetError, OSError) as exc:
