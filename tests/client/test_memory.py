@@ -110,6 +110,8 @@ async def cancelled(session: fairlead.ClientSession, url: str) -> None:
 )
 async def test_objects_do_not_pile_up(call: Any, count: int) -> None:
     loop = asyncio.get_running_loop()
+    if loop.get_debug():
+        pytest.skip("in debug mode the loop keeps a stack for each timer")
     server = await loop.create_server(Echo, "127.0.0.1", 0, backlog=64)
     url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/"
 

@@ -14,6 +14,7 @@ import subprocess
 import sys
 import threading
 import warnings
+import weakref
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
@@ -301,6 +302,26 @@ def test_a_session_never_closed_makes_no_noise_at_exit(tmp_path: Path, tls: bool
     assert re.search(r"ResourceWarning: Unclosed client session .*created at .*client\.py:\d+", shown)
     assert "Event loop is closed" not in shown
     assert "Traceback" not in shown
+
+
+def test_a_session_never_closed_does_not_keep_its_loop() -> None:
+    """Its resolver lets go of it, too: one that lived until exit would end there with noise."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ResourceWarning)
+
+        async def main() -> None:
+            session = fairlead.ClientSession()
+            with pytest.raises(fairlead.ClientConnectionError):
+                await session.get("http://localhost:1/")
+
+        loop = asyncio.new_event_loop()
+        loop.set_exception_handler(lambda loop, context: None)
+        loop.run_until_complete(main())
+        loop.close()
+        gone = weakref.ref(loop)
+        del loop
+        gc.collect()
+        assert gone() is None
 
 
 # --- 4xx and 5xx -----------------------------------------------------------------------------------------------------

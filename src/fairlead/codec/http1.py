@@ -194,7 +194,8 @@ class Decoder:
                     head = self._parse_fast(data[: end + 2])
                     if head is not None:
                         end += 4
-                        if head.length == len(data) - end and end < len(data):
+                        length = head.length
+                        if length and length == len(data) - end:
                             # A small message that came whole: nothing else to look at.
                             self._empty_lines = 0
                             self._state = self._rest
