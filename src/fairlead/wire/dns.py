@@ -19,7 +19,7 @@ from collections.abc import Callable, Sequence
 from importlib.util import find_spec
 from ipaddress import AddressValueError, IPv4Address
 from typing import TYPE_CHECKING, Any, Protocol, TypedDict
-from weakref import WeakKeyDictionary
+from weakref import WeakKeyDictionary, WeakSet, ref
 
 from ..errors import ClientConnectionError
 
@@ -146,26 +146,32 @@ class ThreadedResolver(AbstractResolver):
 
 
 class _SharedQueries:
-    """One aiodns resolver for each loop: it has sockets and timers of its own, and a cache worth sharing."""
+    """One aiodns resolver for each loop: it has sockets and timers of its own, and a cache worth sharing.
+
+    Its users hold it; here it is only known. One that was held here would live until the interpreter exits, and its
+    loop with it, when a single connector was not closed.
+    """
 
     def __init__(self) -> None:
-        self._by_loop: WeakKeyDictionary[asyncio.AbstractEventLoop, tuple[Any, set[int]]] = WeakKeyDictionary()
+        self._by_loop: WeakKeyDictionary[asyncio.AbstractEventLoop, tuple[ref[Any], WeakSet[Any]]] = WeakKeyDictionary()
 
-    def acquire(self, loop: asyncio.AbstractEventLoop, user: object, make: Callable[[], Any]) -> Any:
-        if loop not in self._by_loop:
-            self._by_loop[loop] = (make(), set())
-        queries, users = self._by_loop[loop]
-        users.add(id(user))
+    def acquire(self, loop: asyncio.AbstractEventLoop, user: AsyncResolver, make: Callable[[], Any]) -> Any:
+        known, users = self._by_loop.get(loop, (None, WeakSet[Any]()))
+        queries = None if known is None else known()
+        if queries is None:
+            queries = make()
+            self._by_loop[loop] = (ref(queries), users)
+        users.add(user)
         return queries
 
-    def release(self, loop: asyncio.AbstractEventLoop, user: object) -> Any:
-        """Return the resolver when ``user`` was its last one, for closing; else None."""
-        queries, users = self._by_loop.get(loop, (None, set()))
-        users.discard(id(user))
-        if queries is None or users:
-            return None
-        del self._by_loop[loop]
-        return queries
+    def release(self, loop: asyncio.AbstractEventLoop, user: AsyncResolver) -> bool:
+        """Tell whether ``user`` was the last one, who has to close the resolver."""
+        _, users = self._by_loop.get(loop, (None, WeakSet[Any]()))
+        users.discard(user)
+        if users:
+            return False
+        self._by_loop.pop(loop, None)
+        return True
 
 
 _shared_queries = _SharedQueries()
@@ -218,10 +224,8 @@ class AsyncResolver(AbstractResolver):
         queries, self._resolver = self._resolver, None
         if queries is None:
             return
-        if self._shared:
-            queries = _shared_queries.release(self._loop, self)
-            if queries is None:
-                return
+        if self._shared and not _shared_queries.release(self._loop, self):
+            return
         await queries.close()
 
 
