@@ -447,16 +447,30 @@ async def test_an_idempotent_request_on_a_dead_connection_is_sent_once_more(meth
         assert [len(connection.requests) for connection in server.connections] == [2, 1]
 
 
-async def test_the_second_attempt_is_on_a_fresh_connection_however_many_dead_ones_there_are() -> None:
-    """A server that restarted has closed them all."""
-    async with raw_server(closing_on_the_second(connections=4)) as server, fairlead.ClientSession() as session:
-        hold = [await session.get(server.url) for _ in range(1)]
-        several = await asyncio.gather(*(session.get(server.url) for _ in range(4)))
-        for answer in [*hold, *several]:
+@pytest.mark.parametrize("options", [{}, {"headers": {"X": "1"}}], ids=["short path", "long path"])
+async def test_the_second_attempt_is_on_a_fresh_connection_however_many_dead_ones_there_are(
+    options: dict[str, Any],
+) -> None:
+    """A server that restarts closes them all at once."""
+    all_open = asyncio.Barrier(4)
+
+    async def handler(connection: RawConnection) -> None:
+        await connection.request()
+        if connection.number < 4:
+            await all_open.wait()
+            await connection.send(OK)
+            await connection.request()
+        else:
+            await connection.send(OK)
+            await connection.request()
+
+    async with raw_server(handler) as server, fairlead.ClientSession() as session:
+        for answer in await asyncio.gather(*(session.get(server.url) for _ in range(4))):
             await answer.read()
-        assert len(server.connections) >= 4
-        async with session.get(server.url) as answer:
+        assert session.connector.idle == 4
+        async with session.get(server.url, **options) as answer:
             assert await answer.read() == b"ok"
+        assert len(server.connections) == 5
         assert session.connector.in_use == 0
 
 
