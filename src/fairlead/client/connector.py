@@ -109,9 +109,9 @@ class Connection:
             self._connector.finish(link, reusable)
 
     def release(self) -> None:
-        """Give the connection back so that another exchange can use it."""
+        """Give the connection back so that another exchange can use it; one inside an exchange is closed."""
         if self._link is not None:
-            self.finish(self._link, True)
+            self.finish(self._link, self._link.exchange is None)
 
     def close(self) -> None:
         """Give the connection back and close it."""

@@ -82,7 +82,7 @@ async def recover(
     exchange.abort()
     if not isinstance(exc, Exception):
         raise exc
-    request = session.plain_request(exchange.method, route, plan)
+    request = session.plain_request(exchange, plan)
     error = translated(exc, request.request_info)
     if not isinstance(error, LOST):
         if error is exc:

@@ -560,10 +560,10 @@ class ClientRequest:
             raise ValueError(f"Invalid Content-Length header: {value!r}")
         return int(value)
 
-    def check(self) -> None:
-        """Raise for a head that can not be sent, before a connection is made."""
+    def check(self) -> bytes:
+        """Return the head as it is sent; raises ValueError or TypeError for one that must not be."""
+        head = self.encode_head()
         if self._headers is not None:
-            self.encode_head()
             announced = self.content_length()
             body = self._body
             size = body.size if isinstance(body, Payload) else len(body or b"")
@@ -572,6 +572,7 @@ class ClientRequest:
                     f"Content-Length announces {announced} bytes, but the body has {size}: "
                     "the server would wait for the rest"
                 )
+        return head
 
     async def send(self, conn: Connection) -> ClientResponse:
         """Send the request on a connection; return its response, whose head has not been received yet.
@@ -584,6 +585,11 @@ class ClientRequest:
         if link is None or transport is None or transport.is_closing():
             conn.close()
             raise ClientConnectionResetError("Cannot write to closing transport: the connection was lost")
+        try:
+            head = self.check()
+        except BaseException:
+            conn.release()
+            raise
         plan = self.plan
         exchange = Exchange(link, conn, self.method, plan.read_bufsize)
         exchange.what = self.original_url
@@ -591,7 +597,6 @@ class ClientRequest:
         configure(exchange, plan, link.loop.time() if self.started is None else self.started)
         writer: StreamWriter | None = None
         try:
-            head = self.encode_head()
             body = self._body
             if body is None and self.chunked is None and plan.upload_tracker is None and not self._traces:
                 transport.write(head)

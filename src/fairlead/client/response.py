@@ -200,7 +200,7 @@ class ClientResponse:
             exchange, session, plan = self._exchange, self._session, self._plan
             if exchange is None or session is None or plan is None:
                 raise RuntimeError("This response was made by hand: it has no request")
-            request = self._request = session.plain_request(exchange.method, exchange.what, plan)  # type: ignore[arg-type]
+            request = self._request = session.plain_request(exchange, plan)
         return request
 
     def __del__(self, _warn: Callable[..., None] = warnings.warn) -> None:

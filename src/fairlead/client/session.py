@@ -53,6 +53,9 @@ TEMPLATE_LIMIT: Final = 1024
 ROUTE_LIMIT: Final = 1024
 """URLs whose request heads a session remembers."""
 
+ROUTE_LENGTH: Final = 2048
+"""Characters of a request target that is remembered: longer ones are rarely asked for twice."""
+
 READ_BUFSIZE: Final = 262144
 """Default low-water mark of a response's buffer, in bytes; reading pauses at twice as much."""
 
@@ -267,7 +270,7 @@ class ClientSession:
             }
         )
         self._headers_version = -1  # of the default fields that the templates were made from
-        self._headers_shown = False  # and the caller can change them
+        self._shown = False  # and the caller can change them, or the traces
         self._templates: dict[tuple[str, str | None], Template] = {}
         self._routes: dict[StrOrURL, Route] = {}
         self._plain = (
@@ -278,6 +281,7 @@ class ClientSession:
             and not trace_configs
             and type(self._cookie_jar) is CookieJar
             and response_class.__init__ is ClientResponse.__init__
+            and response_class.start is ClientResponse.start
             and connector.takes_plain
         )
         self._connector = connector
@@ -384,9 +388,12 @@ class ClientSession:
 
     def _send_plain(self, method: str, str_or_url: StrOrURL, plan: Plan) -> Exchange | None:
         """Send a plain request on an idle connection; None when it is not plain or there is no such connection."""
-        if self._headers_shown:
-            self._check_headers()
-        route = self._routes.get(str_or_url)
+        if self._shown and not self._is_unchanged():
+            return None
+        try:
+            route = self._routes.get(str_or_url)
+        except TypeError:  # it is no URL, as the full way says
+            return None
         if route is None or plan.params is not None:
             route = self._make_route(str_or_url, plan.params)
             if route is None:
@@ -394,11 +401,19 @@ class ClientSession:
         if plan.bare and not self._cookie_jar.stored:  # type: ignore[attr-defined]
             data = route.heads.get(method)
             if data is None:
+                if method not in _METHODS:
+                    return None
                 data = self._remember_head(route, method)
+            added = None
         else:
-            data = self._encode_plain(route, method, plan)
-            if data is None:
+            if method not in _METHODS:
                 return None
+            added = self._plain_parts(route, method, plan)
+            if added is None:
+                return None
+            data = route.encode(method, added[0])
+            if added[1] is not None:
+                data += added[1]
         started = self._loop.time()
         link = self._connector.take(route.host, started)  # type: ignore[union-attr, arg-type]
         if link is None:
@@ -411,23 +426,20 @@ class ClientSession:
                 exchange.deadline = started + total
         else:
             configure(exchange, plan, started)
-        link.begin(exchange, plan.limits)
-        link.transport.write(data)  # type: ignore[union-attr]
+        if added is not None:
+            exchange.added = added
+        try:
+            link.begin(exchange, plan.limits)
+            link.transport.write(data)  # type: ignore[union-attr]
+        except BaseException:
+            exchange.abort()
+            raise
         return exchange
 
     def _remember_head(self, route: Route, method: str) -> bytes:
         head = route.encode(method, body_fields(method, None, "", route.template.send_type))
-        if method in _METHODS:
-            route.heads[method] = head
+        route.heads[method] = head
         return head
-
-    def _encode_plain(self, route: Route, method: str, plan: Plan) -> bytes | None:
-        parts = self._plain_parts(route, method, plan)
-        if parts is None:
-            return None
-        extra, body = parts
-        head = route.encode(method, extra)
-        return head if body is None else head + body
 
     def _plain_parts(self, route: Route, method: str, plan: Plan) -> tuple[Fields, bytes | None] | None:
         """Return what a plain request adds to its template: fields and body; None for a body that is not plain."""
@@ -447,11 +459,13 @@ class ClientSession:
         cookie = jar.cookie_header(route.url) if jar.stored else ""  # type: ignore[attr-defined]
         return ((hdrs.COOKIE, cookie), *extra) if cookie else extra, body
 
-    def plain_request(self, method: str, route: Route, plan: Plan) -> ClientRequest:
-        """Make the ClientRequest of a plain request."""
-        parts = self._plain_parts(route, method, plan)
-        assert parts is not None
-        return ClientRequest.from_route(self, method, route, plan, *parts)
+    def plain_request(self, exchange: Exchange, plan: Plan) -> ClientRequest:
+        """Make the ClientRequest of a plain request, as it was sent: cookies and defaults may have changed since."""
+        route: Route = exchange.what  # type: ignore[assignment]
+        added: Any = exchange.added
+        if added is None:
+            added = body_fields(exchange.method, None, "", route.template.send_type), None
+        return ClientRequest.from_route(self, exchange.method, route, plan, *added)
 
     async def _request_in_full(self, method: str, str_or_url: StrOrURL, plan: Plan) -> ClientResponse:
         connector = self.open_connector()
@@ -484,7 +498,7 @@ class ClientSession:
             route = Route(url, template)
         except (ValueError, TypeError, InvalidUrlClientError):
             return None
-        if params is None:
+        if params is None and len(route.target) <= ROUTE_LENGTH:
             if len(self._routes) >= ROUTE_LIMIT:
                 self._routes.clear()
             self._routes[str_or_url] = route
@@ -501,13 +515,19 @@ class ClientSession:
         template.host = connector.host(template.key)
         return template
 
-    def _check_headers(self) -> None:
-        """Forget what was made from the default fields when the caller has changed them."""
+    def _is_unchanged(self) -> bool:
+        """Forget what was made from the default fields when the caller has changed them; False when traces were added.
+
+        Both can be reached by properties, and what was reached may have been kept.
+        """
+        if self._trace_configs:
+            return False
         version = getversion(self._default_headers)  # type: ignore[arg-type]
         if version != self._headers_version:
             self._templates.clear()
             self._routes.clear()
             self._headers_version = version
+        return True
 
     def open_connector(self) -> BaseConnector:
         """Return the connector; raises RuntimeError when the session was closed meanwhile."""
@@ -615,7 +635,7 @@ class ClientSession:
     @property
     def headers(self) -> CIMultiDict[str]:
         """The default header fields; they may be changed."""
-        self._headers_shown = True
+        self._shown = True
         return self._default_headers
 
     @property
@@ -656,6 +676,7 @@ class ClientSession:
     @property
     def trace_configs(self) -> list[TraceConfig]:
         """The trace configurations."""
+        self._shown = True
         return self._trace_configs
 
     @property

@@ -130,7 +130,8 @@ class Route:
         if FORBIDDEN.search(extra[0][1]):
             raise ValueError(f"Forbidden control character detected in headers: {extra[0][0]} is {extra[0][1]!r}")
         lines = "".join([f"{name}: {value}\r\n" for name, value in extra])
-        return f"{method} {target} HTTP/1.1\r\n{self.template.block}{lines}\r\n".encode()
+        # A cookie may hold bytes that were not UTF-8 when they were received: they go back as they came.
+        return f"{method} {target} HTTP/1.1\r\n{self.template.block}{lines}\r\n".encode("utf-8", "surrogateescape")
 
 
 def body_fields(method: str, body: bytes | None, media_type: str, send_type: bool) -> Fields:

@@ -63,6 +63,8 @@ class Exchange:
     """When the last byte came; kept only with a `read_limit`."""
     what: object = ""
     """The target of the request, for messages."""
+    added: object = None
+    """What the client remembers of the request that it sent."""
     _body: StreamReader | None = None
     _timer: asyncio.TimerHandle | None = None
     _waiter: asyncio.Future[None] | None = None
