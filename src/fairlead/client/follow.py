@@ -37,7 +37,6 @@ from .env import get_env_proxy_for_url
 from .request import ClientRequest
 from .response import translated
 from .timeouts import limit_of
-from .tracing import Trace
 
 if TYPE_CHECKING:
     from ..wire.exchange import Exchange
@@ -46,6 +45,7 @@ if TYPE_CHECKING:
     from .response import ClientResponse
     from .session import ClientSession
     from .template import Route
+    from .tracing import Trace
 
 IDEMPOTENT: Final = frozenset({"GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE"})
 """Methods that may be sent twice (RFC 9110 §9.2.2)."""
@@ -68,7 +68,7 @@ async def run(session: ClientSession, method: str, url: URL, plan: Plan) -> Clie
     if tracker is not None:
         tracker.claim()
     try:
-        traces = make_traces(session, plan) if session.trace_configs else []
+        traces = session.make_traces(plan)
         return await Call(session, method, url, plan, traces, started).run()
     finally:
         if tracker is not None:
@@ -103,14 +103,6 @@ async def after(session: ClientSession, plan: Plan, response: ClientResponse, st
     request = response.request
     call = Call(session, request.method, request.original_url, plan, [], started)
     return await call.after(request, response)
-
-
-def make_traces(session: ClientSession, plan: Plan) -> list[Trace]:
-    """Bind the session's trace configurations to this call."""
-    return [
-        Trace(session, config, config.trace_config_ctx(trace_request_ctx=plan.trace_request_ctx))
-        for config in session.trace_configs
-    ]
 
 
 async def check_status(plan: Plan, response: ClientResponse) -> None:
@@ -231,9 +223,7 @@ class Call:
         except BaseException as exc:
             await self._close_body()
             for trace in self.traces:
-                await trace.send_request_exception(
-                    self.method, merge_params(self.url, self.params), self.headers, exc
-                )
+                await trace.send_request_exception(self.method, merge_params(self.url, self.params), self.headers, exc)
             raise
         await self._close_body()
         try:
@@ -363,9 +353,7 @@ class Call:
             response.set_history(self.history)
             return True
         for trace in self.traces:
-            await trace.send_request_redirect(
-                self.method, merge_params(self.url, self.params), self.headers, response
-            )
+            await trace.send_request_redirect(self.method, merge_params(self.url, self.params), self.headers, response)
         self.history.append(response)
         if plan.max_redirects and len(self.history) >= plan.max_redirects:
             response.close()

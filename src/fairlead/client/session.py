@@ -38,6 +38,7 @@ from .response import ClientResponse
 from .tcp import TCPConnector
 from .template import OCTETS, SMALL_BODY, Fields, Route, Template, body_fields, small_body
 from .timeouts import DEFAULT_TIMEOUT, ClientTimeout, check_session_timeout
+from .tracing import Trace
 
 if TYPE_CHECKING:
     from typing import Unpack
@@ -535,6 +536,13 @@ class ClientSession:
         if connector is None or connector.closed:
             raise RuntimeError("Session is closed")
         return connector
+
+    def make_traces(self, plan: Plan) -> list[Trace]:
+        """Bind the trace configurations to a call."""
+        return [
+            Trace(self, config, config.trace_config_ctx(trace_request_ctx=plan.trace_request_ctx))
+            for config in self._trace_configs
+        ]
 
     def merged_headers(self, headers: LooseHeaders | None) -> CIMultiDict[str]:
         """Return the session's fields with those of a call: a field of the call replaces all of that name."""
