@@ -335,6 +335,8 @@ class ClientSession:
         ClientConnectionError and its kin when there is no connection or it fails; ClientResponseError for a malformed
         response; TooManyRedirects; TimeoutError and its kin.  Cancellation closes the connection that is in use.
         """
+        if type(method) is not str and isinstance(method, str):
+            method = method.upper()  # of an enumeration, say, whose members format as something else
         return _RequestContextManager(self._request(method, url, **kwargs))
 
     def get(self, url: StrOrURL, *, allow_redirects: bool = True, **kwargs: Any) -> _RequestContextManager:

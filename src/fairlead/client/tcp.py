@@ -45,7 +45,7 @@ from ..wire.dial import (
     open_connection,
     start_tls,
 )
-from ..wire.dns import AbstractResolver, HostLookup, ResolveResult, make_default_resolver
+from ..wire.dns import AbstractResolver, HostLookup, ResolveResult
 from ..wire.eyeballs import ATTEMPT_DELAY
 from ..wire.proxy import PROXY_SCHEMES, TUNNEL_STATUS, TunnelProtocol, tunnel_authority
 from ..wire.sockets import AddrInfoType, SocketFactoryType, local_addr_infos, numeric_addr_info
@@ -127,14 +127,12 @@ class TCPConnector(BaseConnector):
             timeout_ceil_threshold=timeout_ceil_threshold,
             **pooling,
         )
-        self._resolver_owner = resolver is None
-        self._resolver = make_default_resolver(self._loop) if resolver is None else resolver
         self._use_dns_cache = use_dns_cache
         if family not in (socket.AF_UNSPEC, socket.AF_INET, socket.AF_INET6):
             raise ValueError(f"family must be AF_UNSPEC, AF_INET or AF_INET6 of the socket module, got {family!r}")
         self._family = family
         self._lookup = HostLookup(
-            self._resolver,
+            resolver,
             self._loop,
             family=family,
             use_cache=use_dns_cache,
@@ -175,9 +173,7 @@ class TCPConnector(BaseConnector):
         ``abort_ssl`` closes TLS connections without the closing handshake, which is the default here as well.
         """
         await super().close(abort_ssl=abort_ssl or self._ssl_shutdown_timeout == 0)
-        if self._resolver_owner:
-            self._resolver_owner = False
-            await self._resolver.close()
+        await self._lookup.close_resolver()
 
     def shut_down(self, *, abort_ssl: bool = False) -> list[asyncio.Future[None]]:
         if not self._loop.is_closed():

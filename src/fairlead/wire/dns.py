@@ -294,7 +294,7 @@ class HostLookup:
 
     def __init__(
         self,
-        resolver: AbstractResolver,
+        resolver: AbstractResolver | None,
         loop: asyncio.AbstractEventLoop,
         *,
         family: int = socket.AF_UNSPEC,
@@ -302,8 +302,12 @@ class HostLookup:
         ttl: float | None = 10,
         max_size: int = 1000,
     ) -> None:
-        """Cache answers for ``ttl`` seconds (None: until they are dropped), at most ``max_size`` of them."""
+        """Cache answers for ``ttl`` seconds (None: until they are dropped), at most ``max_size`` of them.
+
+        Without a ``resolver`` the default one is made for the first name; many connectors never ask for one.
+        """
         self._resolver = resolver
+        self._owns_resolver = resolver is None
         self._loop = loop
         self._family = family
         self._use_cache = use_cache
@@ -330,6 +334,12 @@ class HostLookup:
         self._answers.clear()
         for query in self._queries.values():
             query.task.cancel()
+
+    async def close_resolver(self) -> None:
+        """Close the resolver if it was made here."""
+        if self._owns_resolver and self._resolver is not None:
+            resolver, self._resolver = self._resolver, None
+            await resolver.close()
 
     async def resolve(self, host: str, port: int, traces: Sequence[LookupTrace] = ()) -> list[ResolveResult]:
         """Return the addresses of ``host``, cached or fresh.
@@ -390,6 +400,8 @@ class HostLookup:
     async def _ask(self, host: str, port: int, traces: Sequence[LookupTrace]) -> list[ResolveResult]:
         for trace in traces:
             await trace.send_dns_resolvehost_start(host)
+        if self._resolver is None:
+            self._resolver = make_default_resolver(self._loop)
         results = await self._resolver.resolve(host, port, family=self._family)  # type: ignore[arg-type]
         for trace in traces:
             await trace.send_dns_resolvehost_end(host)
