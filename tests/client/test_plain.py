@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import enum
 import gc
 import http
 import re
@@ -122,6 +123,16 @@ def moved(status: int, to: str, *fields: tuple[str, str], body: bytes = b"moved"
 ROOT = at("/")
 Case = tuple[tuple[bytes | None, ...], Any, Any, dict[str, Any], dict[str, Any], Prepare | None]
 
+WRONG_URLS: tuple[Any, ...] = ([], {}, 5, None, b"http://x/", "", "http://", "ftp://x/", "//x", "/x", "http://h:99999/")
+
+
+class Verb(str, enum.Enum):  # noqa: UP042 - not StrEnum on purpose
+    """Methods as some programs keep them; formatting one gives its name in newer versions of Python."""
+
+    FETCH = "GET"
+    STORE = "post"
+
+
 CASES: dict[str, Case] = {
     **{f"method {m!r}": ((OK,), m, ROOT, {}, {}, None) for m in (*"GET POST PUT PATCH DELETE OPTIONS".split(),)},
     **{
@@ -140,6 +151,8 @@ CASES: dict[str, Case] = {
             None,
         )
     },
+    "method of an enum": ((OK,), Verb.FETCH, ROOT, {}, {}, None),
+    "method of an enum, with a body": ((OK,), Verb.STORE, ROOT, {"json": 1}, {}, None),
     "method of http.HTTPMethod": ((OK,), http.HTTPMethod.GET, ROOT, {}, {}, None),
     **{
         f"{m} with {name}": ((OK,), m, ROOT, {name.split()[0]: value}, {}, None)
@@ -167,22 +180,7 @@ CASES: dict[str, Case] = {
     "url with controls": ((OK,), "GET", at("/a\r\nX: y", encoded=True), {}, {}, None),
     "url as text": ((OK,), "GET", lambda root: f"{root}é?b=%2B#f", {}, {}, None),
     "url with user": ((OK,), "GET", lambda root: root.with_user("me").with_password("pw"), {}, {}, None),
-    **{
-        f"url wrong {url!r}": ((OK,), "GET", url, {}, {}, None)
-        for url in (
-            [],
-            dict[str, str](),
-            5,
-            None,
-            b"http://x/",
-            "",
-            "http://",
-            "ftp://x/",
-            "//x",
-            "/x",
-            "http://h:99999/",
-        )
-    },
+    **{f"url wrong {url!r}": ((OK,), "GET", url, {}, {}, None) for url in WRONG_URLS},
     **{
         f"params {params!r}": ((OK,), "GET", at("/p?a=1#f"), {"params": params}, {}, None)
         for params in ({}, {"b": "ü &"}, [("b", 1), ("b", 2)], "c=d+e", {"b": [1, 2]}, {"b": None}, {"b": True}, 5, "")
