@@ -22,6 +22,7 @@ from ..errors import ClientConnectionError, ClientConnectorError, ConnectionTime
 from ..keys import ConnectionKey
 from ..wire.h1_link import H1ClientLink
 from ..wire.pool import DIAL, QUEUE, Host, Pool
+from .options import UNSET
 
 if TYPE_CHECKING:
     from .request import ClientRequest
@@ -33,8 +34,6 @@ KEEPALIVE_TIMEOUT: Final = 15.0
 
 CLOSE_TIMEOUT: Final = 2.0
 """Seconds that closing a connector waits for its connections to end before it goes on without them."""
-
-_UNSET: Final[Any] = object()
 
 HTTP_SCHEMES: Final = frozenset({"http", "https", "ws", "wss", ""})
 
@@ -138,11 +137,8 @@ class _Closing(Awaitable[None]):
         self._links = links
 
     def __await__(self) -> Generator[Any, None, None]:
-        return self._wait().__await__()
-
-    async def _wait(self) -> None:
         if self._links:
-            await asyncio.wait(self._links, timeout=CLOSE_TIMEOUT)
+            yield from asyncio.wait(self._links, timeout=CLOSE_TIMEOUT).__await__()
 
 
 class BaseConnector:
@@ -160,7 +156,7 @@ class BaseConnector:
     def __init__(
         self,
         *,
-        keepalive_timeout: float | None = _UNSET,
+        keepalive_timeout: float | None = UNSET,
         force_close: bool = False,
         limit: int | None = 100,
         limit_per_host: int = 0,
@@ -169,21 +165,20 @@ class BaseConnector:
         timeout_ceil_threshold: float = 5,
     ) -> None:
         if force_close:
-            if keepalive_timeout is not None and keepalive_timeout is not _UNSET:
+            if keepalive_timeout is not None and keepalive_timeout is not UNSET:
                 raise ValueError("keepalive_timeout cannot be set if force_close is True")
-        elif keepalive_timeout is _UNSET:
+        elif keepalive_timeout is UNSET:
             keepalive_timeout = KEEPALIVE_TIMEOUT
-        for name, value in (("limit", limit), ("limit_per_host", limit_per_host)):
-            if value is not None and value < 0:
-                raise ValueError(f"{name} must be 0 (no limit) or a positive number of connections, got {value}")
+        limit = _checked_limit("limit", limit) if limit else 0
+        limit_per_host = _checked_limit("limit_per_host", limit_per_host) if limit_per_host else 0
         self._loop = loop or asyncio.get_running_loop()
         self._closed = False
         self._force_close = force_close
         self._timeout_ceil_threshold = timeout_ceil_threshold
         keepalive = KEEPALIVE_TIMEOUT if keepalive_timeout is None or force_close else keepalive_timeout
-        self._pool: Pool[ConnectionKey, H1ClientLink, _Waiter] = Pool(limit or 0, limit_per_host or 0, keepalive)
+        self._pool: Pool[ConnectionKey, H1ClientLink, _Waiter] = Pool(limit, limit_per_host, keepalive)
         self.take = self._pool.reuse
-        self._links: weakref.WeakSet[H1ClientLink] = weakref.WeakSet()
+        self._links: weakref.WeakSet[H1ClientLink] | None = None  # made with the first of them
         self._sweep_timer: asyncio.TimerHandle | None = None
         if self._loop.get_debug():
             self._source_traceback = traceback.extract_stack(sys._getframe(1))
@@ -346,6 +341,8 @@ class BaseConnector:
         if self._closed:
             link.close()
             raise ClientConnectionError("Connector is closed")
+        if self._links is None:
+            self._links = weakref.WeakSet()
         self._links.add(link)
         try:
             for trace in traces:
@@ -433,7 +430,7 @@ class BaseConnector:
         if self._closed:
             return []
         self._closed = True
-        if self._loop.is_closed():
+        if self._loop.is_closed() or (self._links is None and not self._pool.used):
             return []
         if self._sweep_timer is not None:
             self._sweep_timer.cancel()
@@ -444,7 +441,7 @@ class BaseConnector:
         self._pool.drop_idle()
         self._pool.stale()
         ending: list[asyncio.Future[None]] = []
-        for link in list(self._links):
+        for link in list(self._links or ()):
             transport = link.transport
             if transport is None:
                 continue
@@ -457,6 +454,12 @@ class BaseConnector:
             if exchange is not None:
                 exchange.fail(ClientConnectionError("Connector is closed"))
         return ending
+
+
+def _checked_limit(name: str, value: int) -> int:
+    if value < 0:
+        raise ValueError(f"{name} must be 0 (no limit) or a positive number of connections, got {value}")
+    return value
 
 
 def _sweep(ref: weakref.ref[BaseConnector]) -> None:

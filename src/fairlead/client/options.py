@@ -54,7 +54,7 @@ class Plan:
     ssl: SSLContext | bool | Fingerprint = True
     server_hostname: str | None = None
     trace_request_ctx: Any = None
-    read_bufsize: int = 262144
+    read_bufsize: int = 262144  # bytes in a response's buffer; reading pauses at twice as much
     auto_decompress: bool = True
     max_line_size: int = 8190
     max_field_size: int = 8190
@@ -279,3 +279,24 @@ _CHECKS: dict[str, Callable[[str, Any], Any] | None] = {
     "middlewares": _none_is_default,
     "upload_tracker": _none_is_default,
 }
+
+_SESSION_DEFAULTS: Final = {
+    "timeout": Plan.timeout,
+    "raise_for_status": Plan.raise_for_status,
+    "auto_decompress": Plan.auto_decompress,
+    "read_bufsize": Plan.read_bufsize,
+    "max_line_size": Plan.max_line_size,
+    "max_field_size": Plan.max_field_size,
+    "max_headers": Plan.max_headers,
+    "middlewares": Plan.middlewares,
+    "proxy": Plan.proxy,
+    "proxy_auth": Plan.proxy_auth,
+}
+
+_USUAL: Final = Plan().merged(_SESSION_DEFAULTS)
+"""Most sessions ask for nothing else, so they share it: a plan never changes."""
+
+
+def session_plan(**options: Any) -> Plan:
+    """Return the options of a session, checked like those of a call."""
+    return _USUAL if options == _SESSION_DEFAULTS else Plan().merged(options)

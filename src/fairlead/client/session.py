@@ -24,7 +24,7 @@ from yarl import URL
 
 from .. import hdrs
 from ..codec.events import HttpVersion, HttpVersion11
-from ..codec.urls import check_proxy_url, merge_params, origin_of, same_origin
+from ..codec.urls import merge_params, origin_of, same_origin
 from ..errors import InvalidUrlClientError, NonHttpUrlClientError
 from ..message.body import JsonBytesPayload, JsonPayload, Payload
 from ..wire.exchange import Exchange
@@ -32,7 +32,7 @@ from . import follow
 from .auth import BasicAuth
 from .connector import BaseConnector
 from .cookiejar import AbstractCookieJar, CookieJar
-from .options import UNSET, Plan, warn_about_auth
+from .options import UNSET, Plan, session_plan, warn_about_auth
 from .request import ClientRequest, checked_method, configure
 from .response import ClientResponse
 from .tcp import TCPConnector
@@ -56,9 +56,6 @@ ROUTE_LIMIT: Final = 1024
 
 ROUTE_LENGTH: Final = 2048
 """Characters of a request target that is remembered: longer ones are rarely asked for twice."""
-
-READ_BUFSIZE: Final = 262144
-"""Default low-water mark of a response's buffer, in bytes; reading pauses at twice as much."""
 
 T_co = TypeVar("T_co", covariant=True)
 
@@ -215,10 +212,10 @@ class ClientSession:
         trust_env: bool = False,
         requote_redirect_url: bool = True,
         trace_configs: list[TraceConfig] | None = None,
-        read_bufsize: int = READ_BUFSIZE,
-        max_line_size: int = 8190,
-        max_field_size: int = 8190,
-        max_headers: int = 128,
+        read_bufsize: int = Plan.read_bufsize,
+        max_line_size: int = Plan.max_line_size,
+        max_field_size: int = Plan.max_field_size,
+        max_headers: int = Plan.max_headers,
         fallback_charset_resolver: Callable[[ClientResponse, bytes], str] = lambda response, body: "utf-8",
         middlewares: Sequence[Any] = (),
         ssl_shutdown_timeout: float | None = UNSET,
@@ -228,10 +225,7 @@ class ClientSession:
         self._loop = _loop_for(loop, connector)
         self._timeout = _check_timeouts(timeout, read_timeout, conn_timeout)
         if connector is None:
-            options: dict[str, Any] = (
-                {} if ssl_shutdown_timeout is UNSET else {"ssl_shutdown_timeout": ssl_shutdown_timeout}
-            )
-            connector = TCPConnector(loop=self._loop, **options)
+            connector = TCPConnector(loop=self._loop, ssl_shutdown_timeout=ssl_shutdown_timeout)
         elif connector.loop is not self._loop:
             raise RuntimeError("Session and connector has to use same event loop")
         if auth is not None:
@@ -242,7 +236,7 @@ class ClientSession:
         if cookies:
             self._cookie_jar.update_cookies(cookies)
         self._default_headers: CIMultiDict[str] = CIMultiDict(headers or ())
-        self._skip_auto_headers = frozenset(istr(name) for name in skip_auto_headers or ())
+        self._skip_auto_headers = frozenset(map(istr, skip_auto_headers or ()))
         self._connector_owner = connector_owner
         self._default_auth = auth
         self._version = version
@@ -256,19 +250,17 @@ class ClientSession:
         self._trace_configs = trace_configs or []
         for config in self._trace_configs:
             config.freeze()
-        self._defaults = Plan().merged(
-            {
-                "timeout": self._timeout,
-                "raise_for_status": raise_for_status,
-                "auto_decompress": auto_decompress,
-                "read_bufsize": read_bufsize,
-                "max_line_size": max_line_size,
-                "max_field_size": max_field_size,
-                "max_headers": max_headers,
-                "middlewares": middlewares,
-                **({} if proxy is None else {"proxy": check_proxy_url(proxy)}),
-                **({} if proxy_auth is None else {"proxy_auth": proxy_auth}),
-            }
+        self._defaults = session_plan(
+            timeout=self._timeout,
+            raise_for_status=raise_for_status,
+            auto_decompress=auto_decompress,
+            read_bufsize=read_bufsize,
+            max_line_size=max_line_size,
+            max_field_size=max_field_size,
+            max_headers=max_headers,
+            middlewares=middlewares,
+            proxy=proxy,
+            proxy_auth=proxy_auth,
         )
         self._headers_version = -1  # of the default fields that the templates were made from
         self._shown = False  # and the caller can change them, or the traces
@@ -703,10 +695,10 @@ class ClientSession:
 
     async def close(self) -> None:
         """Close the session, and its connector if it owns it; wait for the connections to end."""
-        if not self.closed:
-            assert self._connector is not None
+        connector = self._connector
+        if connector is not None and not connector.closed:
             if self._connector_owner:
-                await self._connector.close()
+                await connector.close()
             self._connector = None
             self._plain = False
 
@@ -742,6 +734,8 @@ def _loop_for(loop: asyncio.AbstractEventLoop | None, connector: BaseConnector |
 
 def _check_timeouts(timeout: Any, read_timeout: Any, conn_timeout: float | None) -> ClientTimeout:
     """Merge the two deprecated arguments into the timeout."""
+    if timeout is UNSET and read_timeout is UNSET and conn_timeout is None:
+        return DEFAULT_TIMEOUT
     if timeout is not UNSET and (read_timeout is not UNSET or conn_timeout is not None):
         name, field = ("read_timeout", "total") if read_timeout is not UNSET else ("conn_timeout", "connect")
         raise ValueError(f"{name} and timeout parameters conflict, please setup timeout.{field}")
@@ -755,16 +749,16 @@ def _check_timeouts(timeout: Any, read_timeout: Any, conn_timeout: float | None)
     if conn_timeout is not None:
         warnings.warn("conn_timeout is deprecated, use timeout argument instead", DeprecationWarning, stacklevel=3)
         connect = conn_timeout
-    if (total, connect) == (limits.total, limits.connect):
-        return limits
     return ClientTimeout(total=total, connect=connect, sock_connect=limits.sock_connect)
+
+
+_PACKAGE: Final = __name__.partition(".")[0] + "."
 
 
 def _caller() -> tuple[str, int] | None:
     """Return file and line of the first frame outside this package."""
-    frame: FrameType | None = sys._getframe(1)
-    package = __name__.partition(".")[0]
-    while frame is not None and str(frame.f_globals.get("__name__", "")).partition(".")[0] == package:
+    frame: FrameType | None = sys._getframe(1).f_back
+    while frame is not None and str(frame.f_globals.get("__name__")).startswith(_PACKAGE):
         frame = frame.f_back
     return None if frame is None else (frame.f_code.co_filename, frame.f_lineno)
 

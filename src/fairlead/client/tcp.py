@@ -49,7 +49,8 @@ from ..wire.dns import AbstractResolver, HostLookup, ResolveResult
 from ..wire.eyeballs import ATTEMPT_DELAY
 from ..wire.proxy import PROXY_SCHEMES, TUNNEL_STATUS, TunnelProtocol, tunnel_authority
 from ..wire.sockets import AddrInfoType, SocketFactoryType, local_addr_infos, numeric_addr_info
-from .connector import BaseConnector
+from .connector import CLOSE_TIMEOUT, BaseConnector
+from .options import UNSET
 from .request import ClientRequest
 
 if TYPE_CHECKING:
@@ -59,8 +60,6 @@ if TYPE_CHECKING:
     from .connector import Connection
     from .timeouts import ClientTimeout
     from .tracing import Trace
-
-_UNSET: Any = object()
 
 # Addresses kept in the DNS cache, and for how many seconds.
 DNS_CACHE_MAX_SIZE = 1000
@@ -97,7 +96,7 @@ class TCPConnector(BaseConnector):
         ssl: bool | tls.Fingerprint | SSLContext = True,
         local_addr: tuple[str, int] | None = None,
         resolver: AbstractResolver | None = None,
-        keepalive_timeout: float | None = _UNSET,
+        keepalive_timeout: float | None = UNSET,
         force_close: bool = False,
         limit: int = 100,
         limit_per_host: int = 0,
@@ -107,25 +106,24 @@ class TCPConnector(BaseConnector):
         happy_eyeballs_delay: float | None = ATTEMPT_DELAY,
         interleave: int | None = None,
         socket_factory: SocketFactoryType | None = None,
-        ssl_shutdown_timeout: float | None = _UNSET,
+        ssl_shutdown_timeout: float | None = UNSET,
     ) -> None:
         """Take the settings; nothing is opened or resolved."""
         local_addrs = local_addr_infos(local_addr)
         self._ssl = tls.merge_ssl_arguments(ssl, verify_ssl, ssl_context, fingerprint)
-        if ssl_shutdown_timeout is _UNSET:
+        if ssl_shutdown_timeout is UNSET:
             ssl_shutdown_timeout = 0
         else:
             text = "The ssl_shutdown_timeout parameter is deprecated"
             warnings.warn(text, DeprecationWarning, stacklevel=2)
-        pooling: dict[str, Any] = {} if keepalive_timeout is _UNSET else {"keepalive_timeout": keepalive_timeout}
         super().__init__(
+            keepalive_timeout=keepalive_timeout,
             force_close=force_close,
             limit=limit,
             limit_per_host=limit_per_host,
             enable_cleanup_closed=enable_cleanup_closed,
             loop=loop,
             timeout_ceil_threshold=timeout_ceil_threshold,
-            **pooling,
         )
         self._use_dns_cache = use_dns_cache
         if family not in (socket.AF_UNSPEC, socket.AF_INET, socket.AF_INET6):
@@ -172,7 +170,9 @@ class TCPConnector(BaseConnector):
 
         ``abort_ssl`` closes TLS connections without the closing handshake, which is the default here as well.
         """
-        await super().close(abort_ssl=abort_ssl or self._ssl_shutdown_timeout == 0)
+        ending = self.shut_down(abort_ssl=abort_ssl or self._ssl_shutdown_timeout == 0)
+        if ending:
+            await asyncio.wait(ending, timeout=CLOSE_TIMEOUT)
         await self._lookup.close_resolver()
 
     def shut_down(self, *, abort_ssl: bool = False) -> list[asyncio.Future[None]]:

@@ -15,7 +15,6 @@ import errno
 import math
 import socket
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from .eyeballs import ATTEMPT_DELAY, combined_error, interleave, race
@@ -45,7 +44,6 @@ PHASE_TLS = "tls"
 _Protocol = TypeVar("_Protocol", bound=asyncio.BaseProtocol)
 
 
-@dataclass(frozen=True, slots=True)
 class Dialling:
     """How connections are opened: the settings of a connector.
 
@@ -53,11 +51,22 @@ class Dialling:
     families when attempts overlap; ``tls_shutdown_timeout`` in seconds, 0 or None leaves the choice to asyncio.
     """
 
-    local_addrs: Sequence[AddrInfoType] | None = None
-    attempt_delay: float | None = ATTEMPT_DELAY
-    first_family_count: int | None = None
-    socket_factory: SocketFactoryType | None = None
-    tls_shutdown_timeout: float | None = None
+    __slots__ = ("attempt_delay", "first_family_count", "local_addrs", "socket_factory", "tls_shutdown_timeout")
+
+    def __init__(
+        self,
+        *,
+        local_addrs: Sequence[AddrInfoType] | None = None,
+        attempt_delay: float | None = ATTEMPT_DELAY,
+        first_family_count: int | None = None,
+        socket_factory: SocketFactoryType | None = None,
+        tls_shutdown_timeout: float | None = None,
+    ) -> None:
+        self.local_addrs = local_addrs
+        self.attempt_delay = attempt_delay
+        self.first_family_count = first_family_count
+        self.socket_factory = socket_factory
+        self.tls_shutdown_timeout = tls_shutdown_timeout
 
     def ordered(self, addr_infos: Sequence[AddrInfoType]) -> list[AddrInfoType]:
         """Return the addresses in the order of the attempts."""

@@ -308,6 +308,7 @@ class HostLookup:
         """
         self._resolver = resolver
         self._owns_resolver = resolver is None
+        self._closed = False
         self._loop = loop
         self._family = family
         self._use_cache = use_cache
@@ -330,7 +331,8 @@ class HostLookup:
         self._answers.clear()
 
     def close(self) -> None:
-        """Drop all answers and cancel all queries; their callers get ClientConnectionError."""
+        """Drop all answers and cancel all queries; their callers get ClientConnectionError, as do later ones."""
+        self._closed = True
         self._answers.clear()
         for query in self._queries.values():
             query.task.cancel()
@@ -400,6 +402,8 @@ class HostLookup:
     async def _ask(self, host: str, port: int, traces: Sequence[LookupTrace]) -> list[ResolveResult]:
         for trace in traces:
             await trace.send_dns_resolvehost_start(host)
+        if self._closed:
+            raise ClientConnectionError(f"Connector is closed: {host!r} was not looked up")
         if self._resolver is None:
             self._resolver = make_default_resolver(self._loop)
         results = await self._resolver.resolve(host, port, family=self._family)  # type: ignore[arg-type]

@@ -87,7 +87,7 @@ class Pool(Generic[K, L, W]):
         self._ceiling = limit or sys.maxsize
         self._ceiling_per_host = limit_per_host or sys.maxsize
         self.keepalive = keepalive  # seconds that a link may be idle
-        self._hosts: weakref.WeakValueDictionary[K, Host[K, L, W]] = weakref.WeakValueDictionary()
+        self._hosts: weakref.WeakValueDictionary[K, Host[K, L, W]] | None = None  # made with the first of them
         self._idle_hosts: dict[Host[K, L, W], None] = {}  # that have had an idle link since the last `expire`
         self._used = 0
         self._ready: dict[Host[K, L, W], None] = {}  # with waiters that the next free slot can serve
@@ -123,9 +123,12 @@ class Pool(Generic[K, L, W]):
 
     def host(self, key: K) -> Host[K, L, W]:
         """Return the host of a key, the same as long as somebody holds it."""
-        host = self._hosts.get(key)
+        hosts = self._hosts
+        if hosts is None:
+            hosts = self._hosts = weakref.WeakValueDictionary()
+        host = hosts.get(key)
         if host is None:
-            host = self._hosts[key] = Host(key)
+            host = hosts[key] = Host(key)
         return host
 
     def idle(self) -> Iterator[tuple[K, L]]:

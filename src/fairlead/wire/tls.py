@@ -172,7 +172,7 @@ def fingerprint_for(request_ssl: SSLArgument, connector_ssl: SSLArgument) -> Fin
 
 def check_ssl_argument(argument: SSLArgument) -> SSLContext | bool | Fingerprint:
     """Return the ``ssl`` argument with None as True; TypeError for anything that it cannot be."""
-    if argument is None:
+    if argument is None or argument is True:
         return True
     if isinstance(argument, (bool, SSLContext, Fingerprint)):
         return argument
