@@ -266,11 +266,14 @@ class RawServer:
     ) -> None:
         assert self._server is not None
         self._server.close()
+        for connection in self.connections:
+            connection.writer.transport.abort()
+        # A handler that is cancelled while it is told of a reset would never look at the reset: let it hear first.
+        for _ in range(3):
+            await asyncio.sleep(0)
         tasks = list(self._tasks)
         for task in tasks:
             task.cancel()
-        for connection in self.connections:
-            connection.writer.transport.abort()
         if tasks:
             await asyncio.wait(tasks, timeout=STEP_TIMEOUT)
         for _ in range(3):  # aborted transports tell their protocols on the next turns

@@ -26,6 +26,9 @@ if TYPE_CHECKING:
     from .response import ClientResponse
 
 
+READ_BUFSIZE: Final = 262144
+"""Default of `read_bufsize`: bytes in a response's buffer; reading pauses at twice as much."""
+
 UNSET: Final[Any] = object()
 """Stands for an argument that was not given, where None means something."""
 
@@ -54,7 +57,7 @@ class Plan:
     ssl: SSLContext | bool | Fingerprint = True
     server_hostname: str | None = None
     trace_request_ctx: Any = None
-    read_bufsize: int = 262144  # bytes in a response's buffer; reading pauses at twice as much
+    read_bufsize: int = READ_BUFSIZE
     auto_decompress: bool = True
     max_line_size: int = 8190
     max_field_size: int = 8190
