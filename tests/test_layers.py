@@ -30,13 +30,17 @@ SOURCE = Path(__file__).parent.parent / "src" / PACKAGE
 LAYERS = {
     "words": "version hdrs typedefs keys signals errors",
     "codec": "grammar events fields framing chunked http1 coding mime disposition links dates cookies forms multipart"
-    " urls challenge",
+    " urls challenge conditional preconditions forwarded ws_handshake ws_frames ws_deflate ws",
     "wire": "clock streams queues writer exchange pieces link h1_link sockets tls dns eyeballs pool dial proxy",
-    "message": "facts text body files payload parts multipart formdata",
+    "message": "facts mixins text body files payload parts multipart formdata ws_channel",
     "client": "tracing auth env cookiejar timeouts redirects options connector template response request tcp"
     " local follow session middlewares",
-    "edges": "abc testing pytest_plugin cli compat __main__",
+    "web": "abstract errors message chain request stream_response response exceptions access_log protocol server"
+    " file_response view routes resources static router routedef middlewares app ws sites runner run worker __main__",
+    "edges": "abc test_utils pytest_plugin cli compat __main__",
 }
+# Layers that do not know each other, though one is written above the other.
+STRANGERS = {("web", "client")}
 # Layers whose modules lie directly in the package. Its __init__, the face, stands between client and edges.
 TOP_LEVEL = ("words", "edges")
 FACE = "edges"
@@ -74,7 +78,8 @@ THIRD_PARTY = {
     "certifi": [Place("wire/tls", lazy=True)],
     "truststore": [Place("wire/tls", lazy=True)],
     "rich": [Place("edges/cli", lazy=True)],
-    "uvloop": [Place("edges/cli", lazy=True)],
+    "uvloop": [Place("edges/cli", lazy=True), Place("web/worker", lazy=True)],
+    "gunicorn": [Place("web/worker")],
     "pytest": [Place("edges/pytest_plugin")],
 }
 STDLIB = sys.stdlib_module_names | {"compression"}
@@ -240,6 +245,8 @@ def resolve(modules: dict[str, Module], target: str) -> Module | None:
 
 def check_inside(module: Module, imp: Import, target: Module) -> str | None:
     """Judge an import within the package."""
+    if (module.layer, target.layer) in STRANGERS:
+        return f"{module.name}:{imp.line} imports {imp.target}: the doors {module.layer} and {target.layer} are strangers"
     same_room = module.room == target.room and module.rank == target.rank
     if target.rank < module.rank or same_room:
         return None
@@ -351,6 +358,10 @@ BREAKS: dict[str, tuple[Files, str]] = {
     "cycle inside a room": (
         {"client/middlewares/a.py": "from . import b", "client/middlewares/b.py": "def f():\n    from . import a"},
         "cycle: fairlead.client.middlewares.a -> fairlead.client.middlewares.b -> fairlead.client.middlewares.a",
+    ),
+    "one door from the other": (
+        {"web/app.py": "from ..client.auth import BasicAuth", "client/auth.py": ""},
+        "the doors web and client are strangers",
     ),
     "asyncio in the codec": ({"codec/fields.py": "import asyncio.streams"}, "imports asyncio"),
     "time in the codec": ({"codec/dates.py": "def f():\n    from time import time"}, "imports time"),

@@ -638,7 +638,7 @@ def test_an_upgrade_needs_both_fields(fields: bytes) -> None:
 def test_what_is_held_is_bounded() -> None:
     decoder = RequestDecoder()
     decoder.feed(b"CONNECT a:1 HTTP/1.1\r\n" + HOST + b"\r\n" + b"x" * http1.MAX_HELD)
-    assert plain(decoder.feed(b"x")) == ["h1.upgrade.early"]
+    assert plain(decoder.feed(b"x")) == ["h1.request.early"]
     assert decoder.tunnel() == b""
 
 
@@ -711,3 +711,37 @@ def test_what_is_encoded_is_decoded() -> None:
     head = encode_response(200, "Fine \udce9", HttpVersion11, [("X", "é\udce9"), *TE])
     expected = [response(200, "chunked", True, "Fine \udce9", pairs=(("X", "é\udce9"), *TE)), b"ok", "end"]
     assert decode(responses(), head + encode_chunk(b"ok") + LAST_CHUNK) == expected
+
+
+def test_one_by_one_each_request_waits_for_the_answer_to_the_one_before() -> None:
+    decoder = RequestDecoder(one_by_one=True)
+    first, second = b"POST /1 HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\nab", b"GET /2 HTTP/1.1\r\nHost: a\r\n\r\n"
+    events = decoder.feed(first + second + first[:20])
+    assert [getattr(event, "target", event) for event in events] == ["/1", b"ab", END]
+    assert decoder.held
+    assert not decoder.upgrading
+    assert decoder.held_size == len(second) + 20
+    assert [getattr(event, "target", event) for event in decoder.resume()] == ["/2", END]
+    assert decoder.held_size == 20
+    assert list(decoder.resume()) == []
+    assert [getattr(event, "target", event) for event in decoder.feed(first[20:])] == ["/1", b"ab", END]
+
+
+def test_a_repeated_request_has_the_head_of_the_first() -> None:
+    decoder = RequestDecoder()
+    data = b"GET /2 HTTP/1.1\r\nHost: a\r\n\r\n"
+    first, again = decoder.feed(data), decoder.feed(bytes(bytearray(data)))
+    assert first is again
+    other = decoder.feed(data.replace(b"/2", b"/3"))
+    assert other[0].target == "/3"  # type: ignore[union-attr]
+    assert decoder.feed(data)[0].target == "/2"  # type: ignore[union-attr]
+
+
+def test_a_request_for_an_upgrade_is_not_remembered() -> None:
+    decoder = RequestDecoder()
+    data = b"GET /2 HTTP/1.1\r\nHost: a\r\nUpgrade: x\r\nConnection: upgrade\r\n\r\n"
+    for _ in range(2):
+        decoder.feed(data)
+        assert decoder.held
+        assert decoder.upgrading
+        assert decoder.resume() == []

@@ -6,7 +6,8 @@ on the decoder is closed.  `feed_eof()` says that no more bytes will come.
 
 A `ResponseDecoder` must know which request each response belongs to: call `expect(method)` once for each.  Bytes that
 belong to no request are an error.  A `RequestDecoder` goes on to the next request by itself, except after one that asks
-for a tunnel or an upgrade: what follows is held until `tunnel()` or `resume()` says what it is.
+for a tunnel or an upgrade: what follows is held until `tunnel()` or `resume()` says what it is.  With `one_by_one` it
+holds what follows any request, so that a server decodes a pipelined request only when its turn has come.
 
 The fast path is a small head that arrives whole, with CRLF line ends: one `find`, one decode, one `findall`.  Any other
 (a head in pieces, a large one, sloppy line ends, errors) takes the slow path, which scans line by line, costs time only
@@ -56,7 +57,10 @@ MAX_EMPTY_LINES: Final = 8
 """Empty lines in front of a start line, which RFC 9112 §2.2 asks recipients to skip."""
 
 MAX_HELD: Final = 1 << 20
-"""Bytes kept for the protocol after an upgrade; the owner of the connection stops reading long before."""
+"""Bytes kept behind a request that is not answered yet; the owner of the connection stops reading long before."""
+
+MAX_REPEATED: Final = 2048
+"""Bytes of a request that is remembered until the next one of its connection, which is often the same."""
 
 FIELD_LINE_EXTRA: Final = 4
 """Bytes of a field line besides name and value: the colon and some white space."""
@@ -183,7 +187,8 @@ class Decoder:
     def feed(self, data: bytes) -> Sequence[Event]:
         """Decode more bytes, at least one; return what they held.
 
-        A small message that came whole is returned as a tuple of its three events, everything else as a list.
+        A small message that came whole is returned as a tuple of its events (head, body if it has one, END),
+        everything else as a list.
         """
         events: list[Event] = []
         try:
@@ -212,11 +217,15 @@ class Decoder:
                 return events
             self._advance(data, 0, events)
         except ProtocolError as exc:
-            self.error = exc
-            self._state = _CLOSED
-            self._tail.clear()
-            events.append(exc)
+            events.append(self._close(exc))
         return events
+
+    def _close(self, error: ProtocolError) -> ProtocolError:
+        """Decode nothing more."""
+        self.error = error
+        self._state = _CLOSED
+        self._tail.clear()
+        return error
 
     def feed_eof(self) -> list[Event]:
         """Take the end of the connection: it ends a body without length, and is an error inside a message.
@@ -511,15 +520,64 @@ class RequestDecoder(Decoder):
     """Decode requests, one after the other.
 
     After the END of a request for a tunnel or an upgrade (`held` is true then) the owner must answer with one of
-    `tunnel()` and `resume()`.
+    `tunnel()` and `resume()`.  With `one_by_one` the same holds for every request behind which something came.
+
+    Programs send the same request again and again.  A small request without a body that is byte for byte the one before
+    is not decoded again: the same head, which nobody may change, is returned once more.
     """
 
-    __slots__ = ()
+    __slots__ = ("_known", "_known_bytes", "_one_by_one")
+
+    def __init__(
+        self,
+        *,
+        max_line_size: int = MAX_LINE_SIZE,
+        max_field_size: int = MAX_FIELD_SIZE,
+        max_headers: int = MAX_HEADERS,
+        one_by_one: bool = False,
+    ) -> None:
+        super().__init__(max_line_size=max_line_size, max_field_size=max_field_size, max_headers=max_headers)
+        self._one_by_one = one_by_one
+        self._known_bytes: bytes | None = None
+        self._known: tuple[Event, ...] = ()
+
+    def feed(self, data: bytes) -> Sequence[Event]:
+        if self._state == _HEAD and not self._tail:
+            if data == self._known_bytes:
+                return self._known
+            if len(data) <= MAX_REPEATED and data.endswith(b"\r\n\r\n") and data.find(b"\r\n\r\n") == len(data) - 4:
+                try:
+                    head = self._parse_fast(data[:-2]) if len(data) - 4 <= self._small else None
+                except ProtocolError as exc:
+                    return [self._close(exc)]
+                if head is not None and head.length == 0:
+                    self._empty_lines = 0
+                    whole = (head, END)
+                    if self._rest == _HEAD:
+                        self._known_bytes, self._known = data, whole
+                    else:
+                        self._state = self._rest
+                    return whole
+        return super().feed(data)
 
     @property
     def held(self) -> bool:
-        """Whether the last request asked for a tunnel or an upgrade and nobody has answered yet."""
+        """Whether what follows the last request waits for `tunnel()` or `resume()`."""
         return self._state == _HELD
+
+    @property
+    def upgrading(self) -> bool:
+        """Whether the last request asked for a tunnel or an upgrade."""
+        return self._rest == _HELD
+
+    @property
+    def held_size(self) -> int:
+        """Bytes that wait behind the last request."""
+        return len(self._tail) if self._state == _HELD else 0
+
+    def _finish(self, events: list[Event]) -> None:
+        self._state = _HELD if self._one_by_one else self._rest
+        events.append(END)
 
     def tunnel(self) -> bytes:
         """Stop decoding: no HTTP follows; return what has come since the request, which belongs to the next protocol.
@@ -571,7 +629,7 @@ class RequestDecoder(Decoder):
     def _unexpected(self, data: bytes) -> None:
         self._tail += data
         if len(self._tail) > MAX_HELD:
-            raise ProtocolError("h1.upgrade.early", f"Got more than {MAX_HELD} bytes before the upgrade was answered")
+            raise ProtocolError("h1.request.early", f"Got more than {MAX_HELD} bytes before the request was answered")
 
 
 def asks_upgrade(version: HttpVersion, headers: CIMultiDict[str]) -> bool:
