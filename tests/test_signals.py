@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from fairlead.signals import Signal
+from fairlead.signals import FrozenList, Signal
 
 
 async def nothing(*args: object, **kwargs: object) -> None:
@@ -139,3 +139,19 @@ def test_repr_is_that_of_the_oracle() -> None:
     theirs = aiosignal.Signal("owner")
     theirs.append(nothing)
     assert repr(signal(nothing)) == repr(theirs)
+
+
+def test_a_frozen_list_keeps_its_items_and_refuses_changes() -> None:
+    made = FrozenList([3, 1])
+    made.append(2)
+    made.freeze()
+    assert (made.frozen, made == [3, 1, 2], made[0], made[1:], 1 in made) == (True, True, 3, [1, 2], True)
+    for change in (lambda: made.append(4), lambda: made.pop(), lambda: made.clear(), made.reverse):
+        with pytest.raises(RuntimeError, match=r"^Cannot modify frozen list\.$"):
+            change()
+    assert list(made) == [3, 1, 2]
+
+
+def test_a_frozen_list_shows_like_the_oracle() -> None:
+    frozenlist = pytest.importorskip("frozenlist")
+    assert repr(FrozenList([1])) == repr(frozenlist.FrozenList([1]))
