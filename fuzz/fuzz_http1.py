@@ -25,13 +25,13 @@ from fairlead.errors import ProtocolError
 SLUGS: Final = frozenset(
     f"h1.{group}.{name}"
     for group, names in {
-        "line": "status request version start empty line-end length interim",
+        "line": "status request target version start empty line-end length interim",
         "field": "fold colon name space-before-colon line-end value count length",
         "length": "empty overflow syntax duplicate conflict coding coding-1.0",
         "chunk": "size overflow line-end line-length extensions data-end trailers trailer-line-end",
         "eof": "head length chunked",
         "response": "unexpected",
-        "upgrade": "early",
+        "request": "early",
     }.items()
     for name in names.split()
 ) | {"h1.host"}

@@ -140,8 +140,8 @@ REQUESTS: list[tuple[str, HttpVersion, int | tuple[str, int]]] = [
     ("T: chunked, chunked", HttpVersion11, ("coding", 501)),
     ("T: chunked|T: chunked", HttpVersion11, ("coding", 501)),
     ("T: ,chunked", HttpVersion11, ("coding", 501)),
-    ("T: identity", HttpVersion11, ("coding", 501)),
-    ("T: gzip", HttpVersion10, ("coding", 501)),
+    ("T: identity", HttpVersion11, ("coding", 400)),
+    ("T: gzip", HttpVersion10, ("coding", 400)),
     ("T: chunked|L: 5", HttpVersion11, ("conflict", 400)),
 ]
 

@@ -322,6 +322,67 @@ def test_requests(data: bytes, expected: Plain) -> None:
     assert decode(requests(), data) == expected
 
 
+TARGETS: list[tuple[str, str, bool]] = [
+    ("GET", "/", True),
+    ("GET", "//a", True),
+    ("GET", "/a:80", True),
+    ("GET", "http://a", True),
+    ("GET", "http://a?b", True),
+    ("GET", "http://a:80/b?c", True),
+    ("GET", "http://a:/b", True),
+    ("GET", "HTTPS://[::1]:80/b", True),
+    ("GET", "ftp://a/b", True),
+    ("OPTIONS", "*", True),
+    ("OPTIONS", "/", True),
+    ("OPTIONS", "http://a", True),
+    ("CONNECT", "a:443", True),
+    ("CONNECT", "[::1]:443", True),
+    ("GET", "*", False),
+    ("OPTIONS", "**", False),
+    ("GET", "a", False),
+    ("GET", "?a", False),
+    ("GET", "#", False),
+    ("GET", "a:443", False),
+    ("GET", "http:", False),
+    ("GET", "http:/a", False),
+    ("GET", "http://", False),
+    ("GET", "http:///a", False),
+    ("GET", "http://:80/", False),
+    ("GET", "http://u@a/", False),
+    ("GET", "http://[::1/", False),
+    ("GET", "http://a:b/", False),
+    ("GET", "http://a#b", False),
+    ("GET", "1http://a", False),
+    ("CONNECT", "/", False),
+    ("CONNECT", "*", False),
+    ("CONNECT", "a", False),
+    ("CONNECT", "a:", False),
+    ("CONNECT", ":443", False),
+    ("CONNECT", "a:443/b", False),
+    ("CONNECT", "http://a:443", False),
+]
+
+
+@pytest.mark.parametrize(("method", "target", "good"), TARGETS)
+def test_forms_of_the_target(method: str, target: str, good: bool) -> None:
+    data = f"{method} {target} HTTP/1.1\r\n".encode() + HOST + b"\r\n"
+    assert decode(requests(), data) == ([request(method, target), "end"] if good else ["h1.line.target"])
+
+
+GOOD_HOSTS = ["", "a", "a.example:80", "a:", "127.0.0.1", "[::1]", "[::1]:80", "[fe80::1%25eth0]", "a_b", "a%20b"]
+BAD_HOSTS = ["a b", "a/b", "u@a", "a?b", "a#b", "a:b", "a:80:80", "[::1", "::1", "[]", "http://a", "a\\b", "é", "a%zz"]
+
+
+@pytest.mark.parametrize("version", ["1.1", "1.0"])
+def test_values_of_host(version: str) -> None:
+    for value in GOOD_HOSTS:
+        head = RequestDecoder().feed(f"GET / HTTP/{version}\r\nHost: {value}\r\n\r\n".encode())[0]
+        assert head.headers["Host"] == value
+    for value in BAD_HOSTS:
+        data = f"GET / HTTP/{version}\r\nHost: {value}\r\n\r\n".encode()
+        assert decode(requests(), data) == ["h1.host"], value
+
+
 NEXT = b"GET /smuggled HTTP/1.1\r\n" + HOST + b"\r\n"
 # Requests that another reader could end elsewhere: each is refused before its body, and nothing after it is read.
 SMUGGLING: list[tuple[str, bytes, str]] = [

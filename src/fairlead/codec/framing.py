@@ -64,16 +64,20 @@ def response_length(method: str, status: int, headers: CIMultiDict[str]) -> int:
 def request_length(headers: CIMultiDict[str], version: HttpVersion) -> int:
     """Decide the body length of a request: without framing fields there is none (RFC 9112 §6.3, rule 7).
 
-    Raises ProtocolError: anything but chunked, once, as the transfer coding gets status 501, one in an HTTP/1.0 message
-    or together with Content-Length 400 (RFC 9112 §6.1: request smuggling).
+    Raises ProtocolError: a transfer coding below chunked gets status 501; codings that do not end in chunked, one in an
+    HTTP/1.0 message and one together with Content-Length get 400 (RFC 9112 §6.1, §6.3: request smuggling).
     """
     declared = declared_length(headers)
     if declared is None:
         return 0
-    if declared < 0 and not is_chunked_alone(headers.getall(_TRANSFER_ENCODING)):
+    if declared < 0 and not is_chunked_alone(codings := headers.getall(_TRANSFER_ENCODING)):
+        listed = shown(", ".join(codings))
+        if declared == UNTIL_CLOSE:
+            # "the server MUST respond with the 400 (Bad Request) status code and then close the connection"
+            raise length_error("coding", f"The body has no end: Transfer-Encoding {listed} does not end in chunked")
         raise ProtocolError(
             "h1.length.coding",
-            f"Unsupported Transfer-Encoding {shown(headers[_TRANSFER_ENCODING])}: only chunked is understood",
+            f"Unsupported Transfer-Encoding {listed}: only chunked is understood",
             fault="peer",
             status=501,
         )

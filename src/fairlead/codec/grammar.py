@@ -43,6 +43,22 @@ METHOD_START: Final = re.compile(rf"[{_TCHAR}]".encode())
 # The target is VCHAR here; its own syntax depends on its form.
 REQUEST_LINE: Final = re.compile(rf"([{_TCHAR}]+) ([\x21-\x7e\x80-\U0010ffff]+) HTTP/([0-9])\.([0-9])")
 
+# RFC 9110 §7.2, RFC 3986 §3.2.2
+#   Host = uri-host [ ":" port ]
+#   uri-host = IP-literal / IPv4address / reg-name
+#   reg-name = *( unreserved / pct-encoded / sub-delims )
+# What stands in the brackets is left to whoever resolves it.
+_URI_HOST: Final = r"(?:\[[0-9A-Za-z:.%~_\-]+\]|(?:[0-9A-Za-z\-._~!$&'()*+,;=]|%[0-9A-Fa-f]{2})*+)"
+HOST: Final = re.compile(rf"{_URI_HOST}(?::[0-9]*)?")
+
+# RFC 9112 §3.2.2, RFC 9110 §4.2.1 and §4.2.4
+#   absolute-form = absolute-URI, of a scheme with an authority; the host is not empty, and user information is an error
+ABSOLUTE_FORM: Final = re.compile(rf"[A-Za-z][0-9A-Za-z+.\-]*://(?=[^/?#:]){_URI_HOST}(?::[0-9]*)?(?:[/?].*)?")
+
+# RFC 9112 §3.2.3
+#   authority-form = uri-host ":" port
+AUTHORITY_FORM: Final = re.compile(rf"(?!:){_URI_HOST}:[0-9]+")
+
 # RFC 9112 §7.1, §7.1.1
 #   chunk-size = 1*HEXDIG          chunk-ext = *( BWS ";" BWS chunk-ext-name [ BWS "=" BWS chunk-ext-val ] )
 # Sixteen digits hold every size that a machine can count; the extension's length is bounded by the decoder.  White

@@ -45,7 +45,16 @@ from .fields import (
     too_many,
 )
 from .framing import CHUNKED, UNTIL_CLOSE, keeps_alive, request_length, response_length
-from .grammar import HEAD_END_LENIENT, METHOD_START, REQUEST_LINE, STATUS_LINE, TOKEN
+from .grammar import (
+    ABSOLUTE_FORM,
+    AUTHORITY_FORM,
+    HEAD_END_LENIENT,
+    HOST,
+    METHOD_START,
+    REQUEST_LINE,
+    STATUS_LINE,
+    TOKEN,
+)
 
 if TYPE_CHECKING:
     from .events import Event
@@ -117,7 +126,26 @@ def parse_request_line(line: str) -> tuple[str, str, HttpVersion]:
     version = _KNOWN_VERSIONS.get((match[3], match[4]))
     if version is None or version.major != 1:
         raise line_error("version", f"Unsupported HTTP version in {shown(line)}", 505)
+    if match[2][0] != "/" or match[1] == "CONNECT":
+        check_target(match[1], match[2], line)
     return match[1], match[2], version
+
+
+def check_target(method: str, target: str, line: str) -> None:
+    """Raise unless a target that is no path has the form that its method asks for (RFC 9112 §3.2)."""
+    if method == "CONNECT":
+        expected, good = "CONNECT host:port", AUTHORITY_FORM.fullmatch(target)
+    else:
+        expected, good = "a path or an absolute URI", ABSOLUTE_FORM.fullmatch(target)
+    if not good and not (method == "OPTIONS" and target == "*"):
+        raise line_error("target", f"Invalid request target: expected {expected}, got {shown(line)}")
+
+
+@lru_cache(maxsize=256)
+def check_host(value: str) -> None:
+    """Raise for an invalid value of Host, "a server MUST respond with a 400" (RFC 9112 §3.2); it may be empty."""
+    if HOST.fullmatch(value) is None:
+        raise ProtocolError("h1.host", f"Invalid Host {shown(value)}: expected 'host' or 'host:port' (RFC 9110 §7.2)")
 
 
 class Decoder:
@@ -620,6 +648,8 @@ class RequestDecoder(Decoder):
         hosts = headers.getall(_HOST, ())
         if len(hosts) != 1 and (hosts or head.version == HttpVersion11):
             raise ProtocolError("h1.host", f"Expected exactly one Host field, got {len(hosts)} (RFC 9112 §3.2)")
+        if hosts:
+            check_host(hosts[0])
         head.length = request_length(headers, head.version)
         head.keep_alive = keeps_alive(head.version, headers)
         asked = head.method == "CONNECT" or (_UPGRADE in headers and asks_upgrade(head.version, headers))
