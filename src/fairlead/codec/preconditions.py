@@ -43,7 +43,7 @@ class Span(NamedTuple):
     """Bytes of a representation: the place of the first one, and how many."""
 
     first: int
-    count: int
+    length: int
 
 
 UNSATISFIABLE: Final = Span(0, 0)
