@@ -9,7 +9,6 @@ In: a URL and a session's default fields.  Out: request heads as bytes.
 
 from __future__ import annotations
 
-import sys
 from typing import TYPE_CHECKING, Any, Final
 
 from multidict import CIMultiDict, istr
@@ -22,7 +21,7 @@ from ..codec.grammar import FORBIDDEN
 from ..codec.urls import authority_form, host_header, is_noncanonical_ipv4, origin_form
 from ..errors import InvalidUrlClientError
 from ..keys import ConnectionKey
-from ..version import __version__
+from ..version import SERVER_SOFTWARE
 
 if TYPE_CHECKING:
     from ..wire.pool import Host
@@ -30,7 +29,7 @@ if TYPE_CHECKING:
 SMALL_BODY: Final = 65536
 """Bytes of a body that are sent together with the head."""
 
-SERVER_SOFTWARE: Final = f"Python/{sys.version_info[0]}.{sys.version_info[1]} fairlead/{__version__}"
+
 """The default User-Agent."""
 
 OCTETS: Final = "application/octet-stream"

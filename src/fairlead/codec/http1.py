@@ -651,7 +651,8 @@ class RequestDecoder(Decoder):
         if hosts:
             check_host(hosts[0])
         head.length = request_length(headers, head.version)
-        head.keep_alive = keeps_alive(head.version, headers)
+        head.keep_alive = keep_alive = keeps_alive(head.version, headers)
+        head.plain = keep_alive and head.version is HttpVersion11 and head.method not in ("HEAD", "CONNECT")
         asked = head.method == "CONNECT" or (_UPGRADE in headers and asks_upgrade(head.version, headers))
         self._rest = _HELD if asked else _HEAD
         return head

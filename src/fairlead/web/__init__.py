@@ -1,1 +1,60 @@
-"""The server."""
+"""The server: applications, routes, requests, responses, and what runs them.
+
+    from fairlead import web
+
+    async def hello(request: web.Request) -> web.Response:
+        return web.Response(text="Hello")
+
+    app = web.Application()
+    app.add_routes([web.get("/", hello)])
+    web.run_app(app)
+"""
+
+from ..keys import AppKey, RequestKey, ResponseKey
+from ..message.body import PayloadRegistry
+from .abstract import AbstractAccessLogger, AbstractMatchInfo, AbstractRouter, AbstractView
+from .access_log import AccessLogger
+from .app import Application, CleanupError
+from .disconnect import cancel_on_disconnect
+from .errors import GracefulExit, NotAppKeyWarning, PayloadAccessError, RequestPayloadError
+from .exceptions import *  # noqa: F403
+from .exceptions import __all__ as _exceptions
+from .file_response import FileResponse
+from .forms import FileField
+from .middlewares import middleware, normalize_path_middleware
+from .protocol import RequestHandler
+from .request import BaseRequest, Request
+from .resources import (
+    AbstractResource,
+    DynamicResource,
+    MatchedSubAppResource,
+    PlainResource,
+    PrefixedSubAppResource,
+    Resource,
+)
+from .response import Response, json_bytes_response, json_response
+from .routedef import (
+    AbstractRouteDef,
+    RouteDef,
+    RouteTableDef,
+    StaticDef,
+    delete,
+    get,
+    head,
+    options,
+    patch,
+    post,
+    put,
+    route,
+    static,
+    view,
+)
+from .router import UrlDispatcher
+from .routes import AbstractRoute, ResourceRoute, UrlMappingMatchInfo
+from .run import run_app
+from .runner import AppRunner, BaseRunner, ServerRunner
+from .server import Server
+from .sites import BaseSite, NamedPipeSite, SockSite, TCPSite, UnixSite
+
+from .stream_response import ContentCoding, StreamResponse
+from .view import View

@@ -1,0 +1,376 @@
+"""A response whose body is known when it is returned: `Response`, and what makes one of JSON.
+
+In: text, bytes, or anything that a payload stands for.  Out: one message with its Content-Length where it is known.
+
+Nearly all responses are plain: bytes, the usual fields, a client that speaks HTTP/1.1.  `render()` makes such a message in
+one piece, from parts that are the same for all responses of a kind, and nothing else is built for it.
+
+Limits: bodies above `zlib_executor_size` bytes are compressed outside the event loop.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+import warnings
+from concurrent.futures import Executor
+from typing import TYPE_CHECKING, Any, Final
+
+from multidict import CIMultiDict
+
+from .. import hdrs
+from ..codec.coding import encoder_for
+from ..codec.fields import serialise_head
+from ..codec.framing import BODILESS
+from ..message.body import PAYLOAD_REGISTRY, LookupError, Payload
+from .stream_response import LARGE_BODY_SIZE, NOW, REASONS, ContentCoding, StreamResponse, forbids_length
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from ..typedefs import LooseHeaders
+    from ..wire.writer import AbstractStreamWriter
+    from .request import BaseRequest
+
+ZLIB_EXECUTOR_SIZE: Final = 4096
+"""Bytes of a body from which on compression leaves the event loop."""
+
+MAX_PREFIXES: Final = 256
+"""Beginnings of messages that are remembered; there are as many as pairs of status and media type."""
+
+_CONTENT_LENGTH = hdrs.CONTENT_LENGTH
+_CONTENT_TYPE = hdrs.CONTENT_TYPE
+
+_FRAMING = (_CONTENT_LENGTH, hdrs.TRANSFER_ENCODING, hdrs.CONNECTION, hdrs.DATE, hdrs.SERVER)
+
+_TEXT = "text/plain; charset=utf-8"
+
+# (status, reason, media type or None) → the message up to the digits of its length.
+_prefixes: dict[tuple[int, str, str | None], bytes] = {}
+
+
+class _Missing:
+    def __repr__(self) -> str:
+        return "<sentinel>"
+
+
+MISSING: Final = _Missing()
+"""Stands for an argument that was not given, where None means something."""
+
+
+class Response(StreamResponse):
+    """A response with its body; returned from a handler, it is sent as it is.
+
+    Unlike a `StreamResponse` it may be returned again, for other requests.
+    """
+
+    _body: bytes | bytearray | Payload | None = None
+    _compressed_body: bytes | None = None
+    _sent_to: BaseRequest | None = None  # the request that `prepare()` was called for
+    _send_headers_immediately = False
+    _zlib_executor_size: int = ZLIB_EXECUTOR_SIZE
+    _zlib_executor: Executor | None = None
+
+    def __init__(
+        self,
+        *,
+        body: Any = None,
+        status: int = 200,
+        reason: str | None = None,
+        text: str | None = None,
+        headers: LooseHeaders | None = None,
+        content_type: str | None = None,
+        charset: str | None = None,
+        zlib_executor_size: int = ZLIB_EXECUTOR_SIZE,
+        zlib_executor: Executor | None = None,
+    ) -> None:
+        """Take the body as `text` or as `body`: bytes, or anything that has a payload.
+
+        Raises ValueError for contradictory arguments and for a body of which no payload is known, TypeError for a text
+        that is not a string.
+        """
+        if zlib_executor_size != ZLIB_EXECUTOR_SIZE:
+            self._zlib_executor_size = zlib_executor_size
+        if zlib_executor is not None:
+            self._zlib_executor = zlib_executor
+        fields: CIMultiDict[str] | None = None
+        if headers is not None:
+            fields = self._fields = CIMultiDict(headers)
+        if text is not None:
+            if body is not None:
+                raise ValueError("body and text are not allowed together")
+            if not isinstance(text, str):
+                raise TypeError(f"text argument must be str ({type(text)!r})")
+        if content_type is not None or charset is not None:
+            self._check_type(content_type, fields)
+        typed = fields is not None and _CONTENT_TYPE in fields
+        if status == 200 and reason is None:
+            self._status = 200
+            self._reason = "OK"
+        else:
+            self._set_status(status, reason)
+        if text is not None and typed:
+            self.text = text
+            return
+        if text is not None:
+            if content_type is None and charset is None:
+                self._type = _TEXT
+                self._body = text.encode("utf-8")
+            else:
+                encoding = charset or "utf-8"
+                self._type = f"{content_type or 'text/plain'}; charset={encoding}"
+                self._body = text.encode(encoding)
+        elif content_type is not None:
+            self._type = content_type if charset is None else f"{content_type}; charset={charset}"
+        if self._type is not None and fields is not None:
+            fields[_CONTENT_TYPE] = self._type
+        if body is not None:
+            if type(body) is bytes:
+                self._body = body
+            else:
+                self.body = body
+
+    def _check_type(self, content_type: str | None, fields: CIMultiDict[str] | None) -> None:
+        if content_type is not None and "charset" in content_type:
+            raise ValueError("charset must not be in content_type argument")
+        if fields is not None and _CONTENT_TYPE in fields:
+            raise ValueError("passing both Content-Type header and content_type or charset params is forbidden")
+
+    # ---- the body
+
+    @property
+    def body(self) -> Any:
+        """The body: bytes, a payload, or None."""
+        return self._body
+
+    @body.setter
+    def body(self, body: Any) -> None:
+        if body is None or isinstance(body, (bytes, bytearray)):
+            self._body = body
+        else:
+            try:
+                self._body = payload = PAYLOAD_REGISTRY.get(body)
+            except LookupError:
+                raise ValueError(f"Unsupported body type {type(body)!r}") from None
+            headers = self._headers
+            if _CONTENT_TYPE not in headers:
+                headers[_CONTENT_TYPE] = payload.content_type
+            for name, value in payload.headers.items():
+                if name not in headers:
+                    headers[name] = value
+        self._compressed_body = None
+
+    @property
+    def text(self) -> str | None:
+        """The body decoded by its charset, UTF-8 where none is set."""
+        body = self._body
+        if body is None:
+            return None
+        return body.decode(self.charset or "utf-8")
+
+    @text.setter
+    def text(self, text: str | None) -> None:
+        assert text is None or isinstance(text, str), f"text argument must be str ({type(text)!r})"
+        if self.content_type == "application/octet-stream":
+            self.content_type = "text/plain"
+        if self.charset is None:
+            self.charset = "utf-8"
+        self._body = None if text is None else text.encode(self.charset or "utf-8")
+        self._compressed_body = None
+
+    @property
+    def content_length(self) -> int | None:
+        """The length of the body in bytes; None where it shows only at the end.  It can not be set."""
+        if self._chunked:
+            return None
+        if self._fields is not None and _CONTENT_LENGTH in self._fields:
+            return int(self._fields[_CONTENT_LENGTH])
+        if self._compressed_body is not None:
+            return len(self._compressed_body)
+        if isinstance(self._body, Payload):
+            return self._body.size
+        return 0 if self._body is None else len(self._body)
+
+    @content_length.setter
+    def content_length(self, value: int | None) -> None:
+        raise RuntimeError("Content length is set automatically")
+
+    # ---- sending
+
+    def render(self, request: BaseRequest) -> bytes | None:
+        """Return the whole message for a client that speaks HTTP/1.1 and keeps its connection; None if it is not plain.
+
+        Raises ValueError for fields that must not be sent.
+        """
+        body = self._body
+        if self._special or self._payload_writer is not None or (self._eof_sent and self._sent_to is request):
+            return None
+        if body is None:
+            body = b""
+        elif type(body) is not bytes:
+            return None
+        now = time.time()
+        if not NOW.until - 1.0 <= now < NOW.until:
+            NOW.refresh(now)
+        if self._fields is not None:
+            return self._render_fields(body)
+        prefix = _prefixes.get((self._status, self._reason, self._type))
+        if prefix is None or (not body and self._type is None):
+            return self._render_fields(body)
+        return b"%b%d%b%b" % (prefix, len(body), NOW.tail, body)
+
+    def _render_fields(self, body: bytes) -> bytes | None:
+        """Do the same where the beginning of the message is not known yet, or has fields of its own."""
+        status, fields = self._status, self._fields
+        if status in BODILESS or status < 200:
+            return None
+        pairs: list[tuple[str, str]] = []
+        if fields is not None:
+            for name in _FRAMING:
+                if name in fields:
+                    return None
+            pairs.extend(fields.items())
+            if _CONTENT_TYPE not in fields and body:
+                return None  # the default type stands behind the length
+        elif self._type is not None:
+            pairs.append((_CONTENT_TYPE, self._type))
+        head = serialise_head(f"HTTP/1.1 {status} {self._reason}", pairs)[:-2]
+        if fields is None and self._type is None and body:
+            return b"%bContent-Length: %d\r\nContent-Type: application/octet-stream%b%b" % (head, len(body), NOW.tail, body)
+        if fields is None and body and status in REASONS and len(_prefixes) < MAX_PREFIXES:
+            _prefixes[status, self._reason, self._type] = head + b"Content-Length: "
+        return b"%bContent-Length: %d%b%b" % (head, len(body), NOW.tail, body)
+
+    def rendered(self, size: int) -> None:
+        """Take note that the message was sent, in `size` bytes."""
+        self._eof_sent = True
+        self._body_length = size
+
+    async def prepare(self, request: BaseRequest) -> AbstractStreamWriter | None:
+        if self._eof_sent and self._sent_to is not request and not isinstance(self._body, Payload):
+            self._reopen()
+        self._sent_to = request
+        return await super().prepare(request)
+
+    def _reopen(self) -> None:
+        """Get ready for another request: what the one before added to the fields is not true any more."""
+        self._eof_sent = False
+        self._keep_alive = None
+        headers = self._headers
+        headers.pop(hdrs.DATE, None)
+        headers.pop(hdrs.CONNECTION, None)
+        if self._set_cookies is not None:
+            headers.popall(hdrs.SET_COOKIE, None)
+
+    async def _start(self, request: BaseRequest) -> AbstractStreamWriter:
+        headers = self._headers
+        method = request.method
+        if _CONTENT_LENGTH in headers:
+            if forbids_length(method, self._status):
+                del headers[_CONTENT_LENGTH]
+        elif not self._chunked:
+            if isinstance(self._body, Payload):
+                size = self._body.size
+                if size is not None:
+                    headers[_CONTENT_LENGTH] = str(size)
+            elif not forbids_length(method, self._status) and (self._body or method != "HEAD"):
+                # An empty body may stand for a length that a GET would show (RFC 9110 §9.3.2).
+                headers[_CONTENT_LENGTH] = str(len(self._body or b""))
+        return await super()._start(request)
+
+    async def _do_start_compression(self, coding: ContentCoding) -> None:
+        if self._chunked or isinstance(self._body, Payload):
+            await super()._do_start_compression(coding)
+            return
+        if coding is ContentCoding.identity:
+            return
+        body = self._body
+        if body is None:
+            return
+        if self._compressed_body is None:
+            self._compressed_body = await self._compress(bytes(body), coding)
+        self._headers[hdrs.CONTENT_ENCODING] = coding.value
+        self._headers[_CONTENT_LENGTH] = str(len(self._compressed_body))
+
+    async def _compress(self, body: bytes, coding: ContentCoding) -> bytes:
+        encoder = encoder_for(coding.value, strategy=self._compression_strategy)
+
+        def encode() -> bytes:
+            return encoder.encode(body) + encoder.flush()
+
+        size = self._zlib_executor_size
+        if size is not None and len(body) > size:
+            import asyncio
+
+            return await asyncio.get_running_loop().run_in_executor(self._zlib_executor, encode)
+        if self._zlib_executor_size is None and len(body) > LARGE_BODY_SIZE:
+            warnings.warn(
+                "Synchronous compression of large response bodies "
+                f"({len(body)} bytes) might block the async event loop. Consider providing a custom value to "
+                "zlib_executor_size/zlib_executor response properties or disabling compression on it.",
+                stacklevel=2,
+            )
+        return encode()
+
+    async def write_eof(self, data: bytes = b"") -> None:
+        if self._eof_sent:
+            return
+        body = self._body if self._compressed_body is None else self._compressed_body
+        assert not data, f"data arg is not supported, got {data!r}"
+        assert self._req is not None
+        assert self._payload_writer is not None
+        if body is None or self._must_be_empty_body:
+            if isinstance(body, Payload):
+                await body.close()
+            await super().write_eof()
+        elif isinstance(body, Payload):
+            try:
+                await body.write(self._payload_writer)
+            finally:
+                await body.close()
+            await super().write_eof()
+        else:
+            await super().write_eof(bytes(body))
+
+
+def json_response(
+    data: Any = MISSING,
+    *,
+    text: str | None = None,
+    body: bytes | None = None,
+    status: int = 200,
+    reason: str | None = None,
+    headers: LooseHeaders | None = None,
+    content_type: str = "application/json",
+    dumps: Callable[[Any], str] = json.dumps,
+) -> Response:
+    """Make a response of a value that `dumps` turns into JSON text, or of text or bytes that are JSON already.
+
+    Raises ValueError when more than one of them is given, and whatever `dumps` raises.
+    """
+    if data is not MISSING:
+        if text or body:
+            raise ValueError("only one of data, text, or body should be specified")
+        text = dumps(data)
+    return Response(text=text, body=body, status=status, reason=reason, headers=headers, content_type=content_type)
+
+
+def json_bytes_response(
+    data: Any = MISSING,
+    *,
+    dumps: Callable[[Any], bytes],
+    body: bytes | None = None,
+    status: int = 200,
+    reason: str | None = None,
+    headers: LooseHeaders | None = None,
+    content_type: str = "application/json",
+) -> Response:
+    """Make a response of a value that `dumps` turns into the bytes of JSON, or of such bytes.
+
+    Raises ValueError when both are given, and whatever `dumps` raises.
+    """
+    if data is not MISSING:
+        if body is not None:
+            raise ValueError("only one of data or body should be specified")
+        body = dumps(data)
+    return Response(body=body, status=status, reason=reason, headers=headers, content_type=content_type)
