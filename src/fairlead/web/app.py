@@ -197,7 +197,7 @@ class Application(MutableMapping[str | AppKey[Any], Any]):
 
     ATTRS = frozenset(
         "logger _chains _cleanup_ctx _client_max_fields _client_max_size _debug _frozen _handler_args"
-        " _loop _middlewares _on_cleanup _on_response_prepare _on_shutdown _on_startup _pre_frozen _router"
+        " _hooked _loop _middlewares _on_cleanup _on_response_prepare _on_shutdown _on_startup _pre_frozen _router"
         " _run_middlewares _state _subapps".split()
     )
 
@@ -237,11 +237,9 @@ class Application(MutableMapping[str | AppKey[Any], Any]):
         self._client_max_size = client_max_size
         self._client_max_fields = client_max_fields
         self._middlewares: FrozenList[Middleware] = FrozenList(middlewares)
-        # What the middlewares are once frozen: each with whether it is of the new style.
-        self._middlewares_handlers: tuple[tuple[Middleware, bool], ...] = ()
+        # Whether this application or one below it has any of these; known when frozen.
         self._run_middlewares = False
-        self._has_legacy_middlewares = False
-        self._hooked = True  # somebody may have a say in the head of a response
+        self._hooked = True  # a receiver of on_response_prepare
         self._chains: dict[tuple[int, tuple[Application, ...]], tuple[Handler, Handler]] = {}
         self._state: dict[str | AppKey[Any], Any] = {}
         self._frozen = False
@@ -479,9 +477,11 @@ class Application(MutableMapping[str | AppKey[Any], Any]):
         self._cleanup_ctx.freeze()
         warn_of_old_style(self._middlewares)
         self._run_middlewares = bool(self._middlewares)
+        self._hooked = bool(self._on_response_prepare)
         for subapp in self._subapps:
             subapp.pre_freeze()
             self._run_middlewares = self._run_middlewares or subapp._run_middlewares
+            self._hooked = self._hooked or subapp._hooked
 
     def freeze(self) -> None:
         """Forbid every further change, here and in the sub-applications."""
@@ -603,6 +603,7 @@ class Application(MutableMapping[str | AppKey[Any], Any]):
         else:
             self._bind(match_info)
         request.set_match_info(match_info)
+        request.hooked = self._hooked
         if hdrs.EXPECT in request.headers:
             early: StreamResponse | None = await match_info.expect_handler(request)
             if early is not None:
