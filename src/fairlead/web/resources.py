@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Sized
+from collections.abc import Callable, Iterable, Iterator, Sized
 from typing import TYPE_CHECKING, Any, Final, Never
 
 from yarl import URL
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from .request import Request
 
     Resolved = tuple[UrlMappingMatchInfo | None, set[str]]
+    Find = Callable[[str, str, set[str]], UrlMappingMatchInfo | None]
 
 # A variable part; its regular expression may hold braces one level deep, as \d{4} does.
 _VARIABLE = re.compile(r"(\{[_a-zA-Z][^{}]*(?:\{[^{}]*\}[^{}]*)*\})")
@@ -283,10 +284,9 @@ class DynamicResource(Resource):
         found = self._pattern.fullmatch(path)
         if found is None:
             return None
-        values = found.groupdict()
         if "%" in path:
-            return {name: decode_value(value) for name, value in values.items()}
-        return values
+            return {name: decode_value(value) for name, value in found.groupdict().items()}
+        return found.groupdict()
 
     def get_info(self) -> InfoDict:
         """Return the canonical path under ``formatter`` and the compiled regular expression under ``pattern``."""
@@ -499,6 +499,29 @@ class MatchedSubAppResource(PrefixedSubAppResource):
         if not await self._rule.match(request):
             return None, set()
         return await super().resolve(request)
+
+
+def matches_as(resource: AbstractResource, kind: type[Resource]) -> bool:
+    """Tell whether ``resource`` is matched as ``kind`` is, and not by something that a subclass overrides."""
+    cls = type(resource)
+    return (
+        issubclass(cls, kind)
+        and cls.resolve is Resource.resolve
+        and cls.find is Resource.find
+        and cls._match is kind._match
+    )
+
+
+def finder_of(resource: AbstractResource) -> Find | None:
+    """Return how to ask ``resource`` without a coroutine, None when it must be awaited."""
+    if isinstance(resource, Resource) and type(resource).resolve is Resource.resolve:
+        return resource.find
+    return None
+
+
+def constant_head(resource: AbstractResource) -> str:
+    """Return what every path that ``resource`` matches begins with; nothing when that is not known."""
+    return decode_path(resource.canonical.partition("{")[0]) if matches_as(resource, DynamicResource) else ""
 
 
 def routes_of(resources: Iterable[Any]) -> Iterator[AbstractRoute]:

@@ -22,7 +22,7 @@ from __future__ import annotations
 
 import keyword
 import re
-from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sized
+from collections.abc import Container, Iterable, Iterator, Mapping, Sized
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
@@ -35,8 +35,11 @@ from .resources import (
     MatchedSubAppResource,
     PlainResource,
     Resource,
+    constant_head,
     decode_path,
+    finder_of,
     is_dynamic,
+    matches_as,
     routes_of,
 )
 from .routes import AbstractRoute, MatchInfoError, ResourceRoute, UrlMappingMatchInfo
@@ -45,9 +48,8 @@ if TYPE_CHECKING:
     from ..typedefs import PathLike
     from .abstract import AbstractView, ExpectHandler, Handler
     from .request import Request
+    from .resources import Find
     from .routedef import AbstractRouteDef
-
-    Find = Callable[[str, str, set[str]], UrlMappingMatchInfo | None]
 
 CHUNK_SIZE = 256 * 1024
 """Default size of the pieces that static files are sent in, in bytes."""
@@ -87,29 +89,6 @@ class RoutesView(Sized, Iterable[AbstractRoute], Container[AbstractRoute]):
         return route in self._routes
 
 
-def _own(resource: AbstractResource, kind: type[Resource]) -> bool:
-    """Tell whether ``resource`` is matched as ``kind`` is, and not by something that a subclass overrides."""
-    cls = type(resource)
-    return (
-        issubclass(cls, kind)
-        and cls.resolve is Resource.resolve
-        and cls.find is Resource.find
-        and cls._match is kind._match
-    )
-
-
-def _find_of(resource: AbstractResource) -> Find | None:
-    """Return how to ask ``resource`` without a coroutine, None when it must be awaited."""
-    if isinstance(resource, Resource) and type(resource).resolve is Resource.resolve:
-        return resource.find
-    return None
-
-
-def _constant_head(resource: AbstractResource) -> str:
-    """Return what every path that ``resource`` matches begins with; nothing when that is not known."""
-    return decode_path(resource.canonical.partition("{")[0]) if _own(resource, DynamicResource) else ""
-
-
 class UrlDispatcher(AbstractRouter, Mapping[str, AbstractResource]):
     """The router of an application, and a mapping of the names of its resources."""
 
@@ -131,15 +110,12 @@ class UrlDispatcher(AbstractRouter, Mapping[str, AbstractResource]):
     async def resolve(self, request: Request) -> UrlMappingMatchInfo:
         """Return the match of ``request``; for what nothing answers a match that holds HTTPNotFound or …NotAllowed."""
         path = request.routing_path
+        method = request.method
         routes = self._plain.get(path)
         if routes is not None:
-            route = routes.get(request.method) or routes.get("*")
+            route = routes.get(method) or routes.get("*")
             if route is not None:
                 return UrlMappingMatchInfo(_NO_VALUES, route)
-        return await self._search(request, path)
-
-    async def _search(self, request: Request, path: str) -> UrlMappingMatchInfo:
-        """Ask every resource that may match, those with the longest prefix first."""
         if self._stale:
             self._refresh()
         match: UrlMappingMatchInfo | None
@@ -149,12 +125,9 @@ class UrlDispatcher(AbstractRouter, Mapping[str, AbstractResource]):
                 return match
         if "%" in path:
             path = request.rel_url.path_safe
-        method = request.method
-        allowed: set[str] = set()
         asked = self._asked
-        prefix = path
-        if path.count("/") > self._depth:
-            prefix = "/".join(path.split("/", self._depth + 1)[:-1]) or "/"
+        allowed: set[str] = set()
+        prefix = path if path.count("/") <= self._depth else self._cut(path)
         while prefix:
             for find, resource in asked.get(prefix, ()):
                 if find is not None:
@@ -170,10 +143,14 @@ class UrlDispatcher(AbstractRouter, Mapping[str, AbstractResource]):
             prefix = prefix.rpartition("/")[0] or "/"
         return MatchInfoError(HTTPMethodNotAllowed(method, allowed) if allowed else HTTPNotFound())
 
+    def _cut(self, path: str) -> str:
+        """Return as much of ``path`` as has the slashes of the longest prefix there is."""
+        return "/".join(path.split("/", self._depth + 1)[:-1]) or "/"
+
     def _refresh(self) -> None:
         """Make the tables that requests are answered from."""
         self._asked = {
-            prefix: [(_find_of(resource), resource) for resource in resources]
+            prefix: [(finder_of(resource), resource) for resource in resources]
             for prefix, resources in self._resource_index.items()
         }
         self._depth = max((prefix.count("/") for prefix in self._asked), default=1)
@@ -187,11 +164,11 @@ class UrlDispatcher(AbstractRouter, Mapping[str, AbstractResource]):
         """Note the paths that need no search: nothing that is asked earlier can match them."""
         heads: tuple[str, ...] = ()
         for resource in resources:
-            if isinstance(resource, PlainResource) and _own(resource, PlainResource):
+            if isinstance(resource, PlainResource) and matches_as(resource, PlainResource):
                 if not resource.decoded.startswith(heads):
                     self._plain.setdefault(resource.decoded, resource.methods)
             else:
-                heads += (_constant_head(resource),)
+                heads += (constant_head(resource),)
 
     def index_resource(self, resource: AbstractResource) -> None:
         """Let requests find ``resource``; to be called again after ``unindex_resource`` and a change of its path."""
