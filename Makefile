@@ -4,6 +4,7 @@
 #   make test    all tests but the slow ones; ARGS="-k cookies" narrows, LOOP=uvloop runs them on uvloop
 #   make check   ruff and mypy --strict
 #   make bench   what a request costs, next to other clients; ARGS goes to the benchmark
+#   make bench-server  what a request costs a server, next to other servers; needs wrk
 #   make docs    every code block and link of the documentation
 #   make fuzz    the property tests with new random examples, a hundred times as many
 #   make soak    the slow tests; SECONDS=600 makes the soak test take that long
@@ -17,7 +18,7 @@ LOOP ?= asyncio
 SECONDS ?= 60
 
 .DEFAULT_GOAL := test
-.PHONY: demo test check bench docs fuzz soak clean
+.PHONY: demo test check bench bench-server docs fuzz soak clean
 
 $(VENV)/.stamp: pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -28,6 +29,10 @@ $(VENV)/.stamp: pyproject.toml
 # The other clients are no part of the development set-up: some have wheels for few platforms only.
 $(VENV)/.stamp-bench: $(VENV)/.stamp
 	$(BIN)/python -m pip install --quiet --group bench
+	touch $@
+
+$(VENV)/.stamp-bench-server: $(VENV)/.stamp
+	$(BIN)/python -m pip install --quiet --group bench-server
 	touch $@
 
 demo: $(VENV)/.stamp
@@ -42,6 +47,10 @@ check: $(VENV)/.stamp
 
 bench: $(VENV)/.stamp-bench
 	$(BIN)/python -m bench $(ARGS)
+
+bench-server: $(VENV)/.stamp-bench-server
+	@command -v wrk >/dev/null || { echo "wrk is missing: apt-get install wrk (Debian, Ubuntu) or brew install wrk" >&2; exit 1; }
+	$(BIN)/python -m bench.web $(ARGS)
 
 docs: $(VENV)/.stamp
 	$(BIN)/python -m pytest -q tests/test_docs.py $(ARGS)

@@ -1,0 +1,1 @@
+"""The same seven answers, written for each framework as its user would write them."""
