@@ -86,12 +86,14 @@ class RequestHead(Head):
     The properties are what the server's users know a request message by.
     """
 
-    __slots__ = ("_url", "method", "plain", "target")
+    __slots__ = ("_url", "method", "plain", "plain_path", "target")
 
     method: str
     target: str
     plain: bool
     """Whether the answer is framed by a length and leaves the connection open: HTTP/1.1, and neither HEAD nor CONNECT."""
+    plain_path: str | None
+    """The path of the target, where that can be told without taking a URL apart."""
 
     @property
     def path(self) -> str:

@@ -642,7 +642,9 @@ class RequestDecoder(Decoder):
 
     def _make_head(self, line: str, pairs: list[tuple[str, str]]) -> RequestHead:
         head = RequestHead()
-        head.method, head.target, head.version = parse_request_line(line)
+        head.method, target, head.version = parse_request_line(line)
+        head.target = target
+        head.plain_path = plain_path(target)
         head.pairs = pairs
         headers = head.headers = CIMultiDict(pairs)
         hosts = headers.getall(_HOST, ())
@@ -661,6 +663,13 @@ class RequestDecoder(Decoder):
         self._tail += data
         if len(self._tail) > MAX_HELD:
             raise ProtocolError("h1.request.early", f"Got more than {MAX_HELD} bytes before the request was answered")
+
+
+def plain_path(target: str) -> str | None:
+    """Return the path of a target in origin form, percent-encoded as it came; None where only a URL parser can tell."""
+    if target[0] != "/" or target[:2] == "//" or "#" in target or not target.isascii():
+        return None
+    return target.partition("?")[0] if "?" in target else target
 
 
 def asks_upgrade(version: HttpVersion, headers: CIMultiDict[str]) -> bool:

@@ -604,7 +604,7 @@ class Application(MutableMapping[str | AppKey[Any], Any]):
             self._bind(match_info)
         request.set_match_info(match_info)
         request.hooked = self._hooked
-        if hdrs.EXPECT in request.headers:
+        if request.expects:
             early: StreamResponse | None = await match_info.expect_handler(request)
             if early is not None:
                 return early

@@ -94,6 +94,10 @@ ACCESS_LOG_FORMAT: Final = '%a %t "%r" %s %b "%{Referer}i" "%{User-Agent}i"'
 _CONTENT_ENCODING = hdrs.CONTENT_ENCODING
 _NOT_STARTED: Final = object()
 
+# What the documentation of asyncio offers to those who run coroutines by themselves ("Extending", task lifetime support).
+_enter_task = asyncio.tasks._enter_task
+_leave_task = asyncio.tasks._leave_task
+
 server_logger = logging.getLogger("fairlead.server")
 
 # What a connection is doing, as far as its deadlines are concerned.
@@ -143,16 +147,12 @@ class RequestHandler(Link):
         "_body",
         "_cancels",
         "_closing",
-        "_context",
-        "_current_task",
-        "_enter",
         "_error_hook",
         "_handler",
         "_headers_timeout",
         "_body_timeout",
         "_keepalive_handle",
         "_keepalive_timeout",
-        "_leave",
         "_lingering",
         "_lingering_time",
         "_logs",
@@ -175,7 +175,6 @@ class RequestHandler(Link):
         "_tcp_keepalive",
         "_deadlines",
         "_half_closed",
-        "_scheme_facts",
         "access_log",
         "access_logger",
         "debug",
@@ -265,8 +264,6 @@ class RequestHandler(Link):
         self._shutdown_waiter: asyncio.Future[None] | None = None
         self.served = False  # a request was answered
         self.shutting_down = False
-        self._enter = asyncio.tasks._enter_task
-        self._leave = asyncio.tasks._leave_task
 
     def __repr__(self) -> str:
         state = "connected" if self.transport is not None else "disconnected"
@@ -457,22 +454,19 @@ class RequestHandler(Link):
 
     def _begin(self, head: RequestHead, payload: Any) -> None:
         """Answer a request: take the first step of its handler at once if the task of the connection is free."""
-        task = self._task
+        loop = self.loop
         self._since = None
-        self._phase = ""
         if self._keepalive_handle is not None:
             self._stop_timer()
-        parked = self._parked
+        task = self._task
         if task is None:
-            task = self._task = self.loop.create_task(self.start())
-        request = self._make_request(head, payload, self, None, task)
-        self._request = request
-        if parked is None or parked.done():
+            task = self._task = loop.create_task(self.start())
+        self._request = request = self._make_request(head, payload, self, None, task)
+        if self._parked is None:
             self._next = request
             return
-        loop = self.loop
         try:
-            self._enter(loop, task)
+            _enter_task(loop, task)
         except RuntimeError:  # called by another task
             self._next = request
             self._wake()
@@ -487,7 +481,7 @@ class RequestHandler(Link):
             self.force_close()
             return
         finally:
-            self._leave(loop, task)
+            _leave_task(loop, task)
         self._suspended = (coro, context, waits_for)
         self._wake()
 
@@ -571,14 +565,12 @@ class RequestHandler(Link):
                     return
             kind = type(response)
             if (
-                (_renders.get(kind) or (kind not in _renders and renders(kind)))
+                (kind is Response or _renders.get(kind) or (kind not in _renders and renders(kind)))
                 and request.plain
                 and not self._closing
-                and not self.shutting_down
                 and (data := response.render(request)) is not None
             ):
-                transport = self.transport
-                if transport is None:
+                if (transport := self.transport) is None:
                     return
                 transport.write(data)
                 response.rendered(len(data))
@@ -624,7 +616,7 @@ class RequestHandler(Link):
                 self.log_exception(f"Web-handler should return a response instance, got {resp!r}")
             error = HTTPInternalServerError()
             resp = Response(status=error.status, reason=error.reason, text=error.text, headers=error.headers)
-        if self._closing or self.shutting_down:
+        if self._closing:
             resp.force_close()
         try:
             await resp.prepare(request)
@@ -642,14 +634,15 @@ class RequestHandler(Link):
         """The request is answered, or will not be."""
         self._request = None
         self.served = True
-        self._open_ended = False
-        self._cancels = self._manager.handler_cancellation
+        if self._open_ended or self._cancels:
+            self._open_ended = False
+            self._cancels = self._manager.handler_cancellation
         if request.holds_files:
             request.close_files()
         body = self._body
         if self.transport is None:
             return
-        if self._closing or self.shutting_down:
+        if self._closing:
             if body is not None or self._behind is not None or self.decoder.held_size:
                 self._close_gently()
             else:
@@ -840,7 +833,7 @@ class RequestHandler(Link):
 
     def begin_shutdown(self) -> None:
         """Tell the handler that the server stops: the answer to come is the last one of this connection."""
-        self.shutting_down = True
+        self.shutting_down = self._closing = True
         if self._shutdown_waiter is not None and not self._shutdown_waiter.done():
             self._shutdown_waiter.set_result(None)
 

@@ -69,6 +69,7 @@ _R = TypeVar("_R", bound="BaseRequest")
 Form = MultiDictProxy[str | bytearray | FileField]
 
 _NO_FORM: Final[Form] = MultiDictProxy(MultiDict())
+_EXPECT: Final = hdrs.EXPECT
 # So that a path in a log or a terminal stays on its line.
 _CONTROLS: Final = {code: f"\\x{code:02x}" for code in (*range(0x20), 0x7F)}
 
@@ -359,10 +360,10 @@ class BaseRequest(MutableMapping[str | RequestKey[Any], Any], HeadersMixin):
     def _plain_target(self) -> str | None:
         """Return the target when it needs no URL to be understood: a path that came from the wire, in ASCII."""
         message = self._message
-        if message.__class__ is RequestHead:
-            target = message.path
+        if type(message) is RequestHead:
+            target = message.target
             # A target that begins with two slashes is shown with four, as the text of its URL.
-            if target.isascii() and target[:1] == "/" and target[:2] != "//" and "#" not in target:
+            if target[0] == "/" and "#" not in target and target[:2] != "//" and target.isascii():
                 return target
         return None
 
@@ -374,10 +375,12 @@ class BaseRequest(MutableMapping[str | RequestKey[Any], Any], HeadersMixin):
     @property
     def routing_path(self) -> str:
         """The path without the query, percent-encoded as it came: what routes are matched with."""
-        target = self._plain_target()
-        if target is None:
-            return self.rel_url.raw_path
-        return target.partition("?")[0] if "?" in target else target
+        message = self._message
+        if message.__class__ is RequestHead:
+            path: str | None = message.plain_path  # type: ignore[union-attr]
+            if path is not None:
+                return path
+        return self.rel_url.raw_path
 
     @property
     def path(self) -> str:
@@ -736,7 +739,7 @@ class BaseRequest(MutableMapping[str | RequestKey[Any], Any], HeadersMixin):
     def plain(self) -> bool:
         """Whether the answer is framed in the usual way and nobody else has a say in it."""
         message = self._message
-        return message.__class__ is RequestHead and message.plain and not self.hooked  # type: ignore[union-attr]
+        return message.__class__ is RequestHead and message.plain and not self.hooked
 
     @property
     def writer_used(self) -> bool:
@@ -748,6 +751,11 @@ class BaseRequest(MutableMapping[str | RequestKey[Any], Any], HeadersMixin):
     def holds_files(self) -> bool:
         """Whether there may be files of a form to be closed."""
         return self._post is not None
+
+    @property
+    def expects(self) -> bool:
+        """Whether the client waits for a word before it sends the body (RFC 9110 §10.1.1)."""
+        return _EXPECT in self._message.headers
 
 
 class Request(BaseRequest):

@@ -89,10 +89,28 @@ class Response(StreamResponse):
         Raises ValueError for contradictory arguments and for a body of which no payload is known, TypeError for a text
         that is not a string.
         """
+        if status == 200 and reason is None:
+            self._status = 200
+            self._reason = "OK"
+        else:
+            self._set_status(status, reason)
+        if headers is None and text is not None and body is None and content_type is None and charset is None:
+            # Nearly all responses: text or nothing.
+            try:
+                self._body = text.encode("utf-8")
+            except AttributeError:
+                raise TypeError(f"text argument must be str ({type(text)!r})") from None
+            self._type = _TEXT
+        else:
+            self._describe(body, text, headers, content_type, charset)
         if zlib_executor_size != ZLIB_EXECUTOR_SIZE:
             self._zlib_executor_size = zlib_executor_size
         if zlib_executor is not None:
             self._zlib_executor = zlib_executor
+
+    def _describe(
+        self, body: Any, text: str | None, headers: LooseHeaders | None, content_type: str | None, charset: str | None
+    ) -> None:
         fields: CIMultiDict[str] | None = None
         if headers is not None:
             fields = self._fields = CIMultiDict(headers)
@@ -103,32 +121,21 @@ class Response(StreamResponse):
                 raise TypeError(f"text argument must be str ({type(text)!r})")
         if content_type is not None or charset is not None:
             self._check_type(content_type, fields)
-        typed = fields is not None and _CONTENT_TYPE in fields
-        if status == 200 and reason is None:
-            self._status = 200
-            self._reason = "OK"
-        else:
-            self._set_status(status, reason)
-        if text is not None and typed:
-            self.text = text
-            return
         if text is not None:
-            if content_type is None and charset is None:
-                self._type = _TEXT
-                self._body = text.encode("utf-8")
-            else:
-                encoding = charset or "utf-8"
-                self._type = f"{content_type or 'text/plain'}; charset={encoding}"
-                self._body = text.encode(encoding)
+            if fields is not None and _CONTENT_TYPE in fields:
+                self.text = text
+                return
+            encoding = charset or "utf-8"
+            self._type = f"{content_type or 'text/plain'}; charset={encoding}"
+            self._body = text.encode(encoding)
         elif content_type is not None:
             self._type = content_type if charset is None else f"{content_type}; charset={charset}"
         if self._type is not None and fields is not None:
             fields[_CONTENT_TYPE] = self._type
-        if body is not None:
-            if type(body) is bytes:
-                self._body = body
-            else:
-                self.body = body
+        if type(body) is bytes:
+            self._body = body
+        elif body is not None:
+            self.body = body
 
     def _check_type(self, content_type: str | None, fields: CIMultiDict[str] | None) -> None:
         if content_type is not None and "charset" in content_type:
@@ -209,15 +216,13 @@ class Response(StreamResponse):
             body = b""
         elif type(body) is not bytes:
             return None
-        now = time.time()
-        if not NOW.until - 1.0 <= now < NOW.until:
-            NOW.refresh(now)
-        if self._fields is not None:
-            return self._render_fields(body)
-        prefix = _prefixes.get((self._status, self._reason, self._type))
-        if prefix is None or (not body and self._type is None):
-            return self._render_fields(body)
-        return b"%b%d%b%b" % (prefix, len(body), NOW.tail, body)
+        if (second := int(time.time())) != NOW.second:
+            NOW.refresh(second)
+        if self._fields is None:
+            prefix = _prefixes.get((self._status, self._reason, self._type))
+            if prefix is not None and body:
+                return b"%b%d%b%b" % (prefix, len(body), NOW.tail, body)
+        return self._render_fields(body)
 
     def _render_fields(self, body: bytes) -> bytes | None:
         """Do the same where the beginning of the message is not known yet, or has fields of its own."""

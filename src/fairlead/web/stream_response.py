@@ -90,33 +90,32 @@ def accepted_codings(value: str) -> dict[str, float]:
     return found
 
 
-class _Now:
+class Now:
     """The Date and Server fields, made anew once a second."""
 
-    __slots__ = ("date", "tail", "until")
+    __slots__ = ("date", "second", "tail")
 
     def __init__(self) -> None:
-        self.until = 0.0
+        self.second = -1
         self.date = ""
         self.tail = b""
 
-    def refresh(self, now: float) -> None:
+    def refresh(self, second: int) -> None:
         """Make the fields for this second."""
-        second = int(now)
         self.date = http_date(second)
         self.tail = f"\r\nDate: {self.date}\r\nServer: {SERVER_SOFTWARE}\r\n\r\n".encode("ascii")
-        self.until = second + 1.0
+        self.second = second
 
 
-NOW: Final = _Now()
+NOW: Final = Now()
 """What every response says of time and server."""
 
 
 def date_now() -> str:
     """Return the value of Date for a response that is sent now."""
-    now = time.time()
-    if not NOW.until - 1.0 <= now < NOW.until:
-        NOW.refresh(now)
+    second = int(time.time())
+    if second != NOW.second:
+        NOW.refresh(second)
     return NOW.date
 
 
