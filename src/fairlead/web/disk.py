@@ -107,7 +107,7 @@ class Wish:
         # RFC 9110 section 13.2.1: conditions count where the answer would be a success; 14.2: ranges, of GET only.
         if not 200 <= status < 300:
             return
-        if method == "GET" and not whole:
+        if method == "GET" and not whole and not self.bodiless:
             self.range = headers.get(hdrs.RANGE)
             self.if_range = headers.get(hdrs.IF_RANGE)
         if (

@@ -135,9 +135,12 @@ class Visit(Look):
             self.outside = True
             return None
         try:
-            return os.lstat(self.path)
+            found = os.lstat(self.path)
         except FileNotFoundError:
             return None
+        if stat.S_ISLNK(found.st_mode):  # it leads back to itself, or was put there just now
+            self.outside = True
+        return found
 
 
 class StaticResource(PrefixResource):
@@ -281,32 +284,34 @@ class StaticResource(PrefixResource):
         if visit.outside:
             raise HTTPNotFound()
         if visit.directory:
-            return await self._list(visit.path)
+            return await self._list(visit)
         response = FileResponse(visit.path, chunk_size=self._chunk_size)
         response.expect(visit, request)
         return response
 
-    async def _list(self, directory: str) -> StreamResponse:
+    async def _list(self, visit: Visit) -> StreamResponse:
         """Answer with what is in a directory."""
         if not self._show_index:
             raise HTTPForbidden()
         loop = asyncio.get_running_loop()
         try:
-            text = await loop.run_in_executor(None, functools.partial(self._listing, directory))
+            text = await loop.run_in_executor(None, functools.partial(self._listing, visit.path, visit.names))
         except PermissionError:
             raise HTTPForbidden() from None
         except (FileNotFoundError, NotADirectoryError):
             raise HTTPNotFound() from None
         return Response(body=text.encode("utf-8", "replace"), content_type="text/html", charset="utf-8")
 
-    def _listing(self, directory: str) -> str:
+    def _listing(self, directory: str, names: list[str]) -> str:
         """Write the page of a directory, in whatever thread."""
-        root = str(self._directory)
-        below = os.path.relpath(directory, root).replace(os.sep, "/")
+        if pathlib.Path(directory).is_relative_to(self._directory):
+            below = os.path.relpath(directory, self._directory).replace(os.sep, "/")
+        else:
+            below = "/".join(names)  # where it really lies is nobody's business
         here = self._prefix.rstrip("/") + ("" if below == "." else "/" + _quoted(below))
         with os.scandir(directory) as entries:
-            names = sorted((entry.name, _is_directory(entry)) for entry in entries)
-        items = "\n".join(_item(here, name, is_directory) for name, is_directory in names)
+            listed = sorted((entry.name, _is_directory(entry)) for entry in entries)
+        items = "\n".join(_item(here, name, is_directory) for name, is_directory in listed)
         title = _shown(f"Index of /{below}")
         return (
             f"<html>\n<head>\n<title>{title}</title>\n</head>\n<body>\n<h1>{title}</h1>\n"
