@@ -15,7 +15,7 @@ from __future__ import annotations
 
 
 class RequestPayloadError(Exception):
-    """The body of a request could not be decoded; `status` is what the client is answered when no handler catches it."""
+    """The body of a request could not be decoded; `status` is the answer when no handler catches it."""
 
     def __init__(self, message: str = "", status: int = 400) -> None:
         """Say what is wrong with the body."""

@@ -2,14 +2,15 @@
 
 In: bytes of a client.  Out: requests for the handler of the server, one at a time, and its answers in their order.
 
-How a request is run.  A task for each request would cost more than all the rest of a small one: its creation, a turn of
-the event loop, a wake-up.  So each connection has one task, which sleeps while nothing is to do, and a handler takes its
-first step right where the request was received, in the name of that task: `asyncio.current_task()` is the task, and
-`asyncio.timeout()`, task groups and cancellation work on it.  Most handlers never wait, and are done with that.  One that
-waits is handed over to the task, which goes on with it from there.  Each request has a context of its own (`contextvars`).
+How a request is run.  A task for each request would cost more than all the rest of a small one: its creation, a turn
+of the event loop, a wake-up.  So each connection has one task, which sleeps while nothing is to do, and a handler takes
+its first step right where the request was received, in the name of that task: `asyncio.current_task()` is the task, and
+`asyncio.timeout()`, task groups and cancellation work on it.  Most handlers never wait, and are done with that.  One
+that waits is handed over to the task, which goes on with it from there.  Each request has a context of its own
+(`contextvars`).
 
-Order.  What a client sends behind a request stays undecoded until that request is answered, so requests can not overtake
-each other, and a connection holds one request and MAX_BEHIND bytes, plus what one read of the socket gives.
+Order.  What a client sends behind a request stays undecoded until that request is answered, so requests can not
+overtake each other, and a connection holds one request and MAX_BEHIND bytes, plus what one read of the socket gives.
 
 After an error of the client in a message the connection is told and closed, and nothing behind it is looked at.
 
@@ -94,7 +95,7 @@ ACCESS_LOG_FORMAT: Final = '%a %t "%r" %s %b "%{Referer}i" "%{User-Agent}i"'
 _CONTENT_ENCODING = hdrs.CONTENT_ENCODING
 _NOT_STARTED: Final = object()
 
-# What the documentation of asyncio offers to those who run coroutines by themselves ("Extending", task lifetime support).
+# What asyncio offers to those who run coroutines by themselves ("Extending", task lifetime support).
 _enter_task = asyncio.tasks._enter_task
 _leave_task = asyncio.tasks._leave_task
 
@@ -145,12 +146,14 @@ class RequestHandler(Link):
         "_auto_decompress",
         "_behind",
         "_body",
+        "_body_timeout",
         "_cancels",
         "_closing",
+        "_deadlines",
         "_error_hook",
+        "_half_closed",
         "_handler",
         "_headers_timeout",
-        "_body_timeout",
         "_keepalive_handle",
         "_keepalive_timeout",
         "_lingering",
@@ -173,8 +176,6 @@ class RequestHandler(Link):
         "_suspended",
         "_task",
         "_tcp_keepalive",
-        "_deadlines",
-        "_half_closed",
         "access_log",
         "access_logger",
         "debug",
@@ -346,7 +347,7 @@ class RequestHandler(Link):
             events = self.decoder.feed(data)
             if type(events) is tuple and len(events) == 2:
                 # The common case: a small request without a body.
-                self._begin(events[0], EMPTY_PAYLOAD)
+                self._begin(events[0], EMPTY_PAYLOAD)  # type: ignore[arg-type]
             else:
                 self._take(events)
             if self._request is None:
@@ -440,7 +441,7 @@ class RequestHandler(Link):
             self.resume_reading()
 
     def _break_body(self, body: StreamReader, error: ProtocolError) -> None:
-        """The body can not be decoded any further; the handler hears of it, and the connection ends after its answer."""
+        """The body can not be decoded any further; the handler hears of it, and its answer is the last one."""
         self._body = None
         self._closing = True
         if self._lingering:
@@ -509,8 +510,6 @@ class RequestHandler(Link):
                         await parked
                     except asyncio.CancelledError as exc:
                         self._parked = None
-                        if self._suspended is None:
-                            raise
                         await self._cancel_suspended(exc)
                     continue
                 self._forgive()
@@ -525,7 +524,8 @@ class RequestHandler(Link):
 
     async def _cancel_suspended(self, exc: asyncio.CancelledError) -> None:
         """Hand a cancellation that met the sleeping task to the handler, which the task was about to go on with."""
-        assert self._suspended is not None
+        if self._suspended is None:
+            raise exc
         (coro, context, waits_for), self._suspended = self._suspended, None
         if waits_for is not None:
             waits_for._asyncio_future_blocking = False
@@ -596,8 +596,12 @@ class RequestHandler(Link):
     def _answer_to_failure(self, request: BaseRequest, exc: Exception) -> StreamResponse | None:
         """Return the answer to a request whose handler has failed; None when there can not be one any more."""
         try:
-            if isinstance(exc, RequestPayloadError) and exc.status:
+            if isinstance(exc, RequestPayloadError):
                 return self.handle_error(request, exc.status, exc, str(exc))
+            if isinstance(exc, ProtocolError) and exc.fault == "peer":
+                return self.handle_error(request, exc.status or 400, exc, exc.message)
+            if request.content.exception() is exc:
+                return self.handle_error(request, 400, exc, str(exc))
             if isinstance(exc, TimeoutError):
                 self.log_debug("Request handler timed out.", exc_info=exc)
                 return self.handle_error(request, 504)
@@ -610,12 +614,7 @@ class RequestHandler(Link):
     ) -> tuple[StreamResponse, bool]:
         """Send an answer in the full way; return it, and whether the connection was lost meanwhile."""
         if not isinstance(resp, StreamResponse):
-            if resp is None:
-                self.log_exception("Missing return statement on request handler")  # type: ignore[unreachable]
-            else:
-                self.log_exception(f"Web-handler should return a response instance, got {resp!r}")
-            error = HTTPInternalServerError()
-            resp = Response(status=error.status, reason=error.reason, text=error.text, headers=error.headers)
+            resp = self._missing_response(resp)
         if self._closing:
             resp.force_close()
         try:
@@ -629,6 +628,15 @@ class RequestHandler(Link):
             self._closing = True
         self.log_access(request, resp, start_time)
         return resp, False
+
+    def _missing_response(self, returned: object) -> Response:
+        """Answer for a handler that returned something else than a response."""
+        if returned is None:
+            self.log_exception("Missing return statement on request handler")
+        else:
+            self.log_exception(f"Web-handler should return a response instance, got {returned!r}")
+        error = HTTPInternalServerError()
+        return Response(status=error.status, reason=error.reason, text=error.text, headers=error.headers)
 
     def _finish(self, request: BaseRequest) -> None:
         """The request is answered, or will not be."""
@@ -661,7 +669,7 @@ class RequestHandler(Link):
         exc: BaseException | None = None,
         message: str | None = None,
     ) -> StreamResponse:
-        """Make the answer to a request that failed, after which the connection is closed; log what is the server's fault.
+        """Make the answer to a request that failed, after which the connection is closed; log the server's own faults.
 
         Raises ConnectionError when an answer was begun already: the client must not take its rest for something else.
         """
@@ -702,7 +710,7 @@ class RequestHandler(Link):
         if task is None:
             task = self._task = self.loop.create_task(self.start())
         head = unknown_head()
-        request = BaseRequest(head, EMPTY_PAYLOAD, self, None, task, self.loop)  # type: ignore[arg-type]
+        request = BaseRequest(head, EMPTY_PAYLOAD, self, None, task, self.loop)
         started = self.loop.time() if self._logs else None
         response = self.handle_error(request, error.status or 400, error, error.message)
         assert isinstance(response, Response)

@@ -2,8 +2,8 @@
 
 In: text, bytes, or anything that a payload stands for.  Out: one message with its Content-Length where it is known.
 
-Nearly all responses are plain: bytes, the usual fields, a client that speaks HTTP/1.1.  `render()` makes such a message in
-one piece, from parts that are the same for all responses of a kind, and nothing else is built for it.
+Nearly all responses are plain: bytes, the usual fields, a client that speaks HTTP/1.1.  `render()` makes such a message
+in one piece, from parts that are the same for all responses of a kind, and nothing else is built for it.
 
 Limits: bodies above `zlib_executor_size` bytes are compressed outside the event loop.
 """
@@ -68,7 +68,7 @@ class Response(StreamResponse):
     _compressed_body: bytes | None = None
     _sent_to: BaseRequest | None = None  # the request that `prepare()` was called for
     _send_headers_immediately = False
-    _zlib_executor_size: int = ZLIB_EXECUTOR_SIZE
+    _zlib_executor_size: int | None = ZLIB_EXECUTOR_SIZE
     _zlib_executor: Executor | None = None
 
     def __init__(
@@ -81,7 +81,7 @@ class Response(StreamResponse):
         headers: LooseHeaders | None = None,
         content_type: str | None = None,
         charset: str | None = None,
-        zlib_executor_size: int = ZLIB_EXECUTOR_SIZE,
+        zlib_executor_size: int | None = ZLIB_EXECUTOR_SIZE,
         zlib_executor: Executor | None = None,
     ) -> None:
         """Take the body as `text` or as `body`: bytes, or anything that has a payload.
@@ -241,7 +241,8 @@ class Response(StreamResponse):
             pairs.append((_CONTENT_TYPE, self._type))
         head = serialise_head(f"HTTP/1.1 {status} {self._reason}", pairs)[:-2]
         if fields is None and self._type is None and body:
-            return b"%bContent-Length: %d\r\nContent-Type: application/octet-stream%b%b" % (head, len(body), NOW.tail, body)
+            form = b"%bContent-Length: %d\r\nContent-Type: application/octet-stream%b%b"
+            return form % (head, len(body), NOW.tail, body)
         if fields is None and body and status in REASONS and len(_prefixes) < MAX_PREFIXES:
             _prefixes[status, self._reason, self._type] = head + b"Content-Length: "
         return b"%bContent-Length: %d%b%b" % (head, len(body), NOW.tail, body)
@@ -298,7 +299,7 @@ class Response(StreamResponse):
         self._headers[_CONTENT_LENGTH] = str(len(self._compressed_body))
 
     async def _compress(self, body: bytes, coding: ContentCoding) -> bytes:
-        encoder = encoder_for(coding.value, strategy=self._compression_strategy)
+        encoder = encoder_for(coding.value, strategy=self._compression_strategy)  # type: ignore[arg-type]
 
         def encode() -> bytes:
             return encoder.encode(body) + encoder.flush()

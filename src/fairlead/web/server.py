@@ -23,8 +23,8 @@ RequestFactory = Callable[[Any, Any, RequestHandler, Any, "asyncio.Task[None]"],
 class Server:
     """The low level server: `loop.create_server(Server(handler), host, port)`.
 
-    `request_factory(message, payload, protocol, writer, task)` makes the requests.  With `handler_cancellation` a handler
-    is cancelled when its client leaves.  Further arguments are those of `RequestHandler`.
+    `request_factory(message, payload, protocol, writer, task)` makes the requests.  With `handler_cancellation` a
+    handler is cancelled when its client leaves.  Further arguments are those of `RequestHandler`.
     """
 
     request_factory: RequestFactory

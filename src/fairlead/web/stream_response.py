@@ -163,7 +163,7 @@ class StreamResponse(MutableMapping[Any, Any], HeadersMixin):
     # ---- facts
 
     @property
-    def _headers(self) -> CIMultiDict[str]:
+    def _headers(self) -> CIMultiDict[str]:  # type: ignore[override]  # what HeadersMixin looks into
         fields = self._fields
         if fields is None:
             fields = self._fields = CIMultiDict()
@@ -317,7 +317,8 @@ class StreamResponse(MutableMapping[Any, Any], HeadersMixin):
         elif "max-age" in morsel:
             del morsel["max-age"]
         morsel["path"] = path
-        for attribute, given in (("secure", secure), ("httponly", httponly), ("version", version), ("samesite", samesite)):
+        others = {"secure": secure, "httponly": httponly, "version": version, "samesite": samesite}
+        for attribute, given in others.items():
             if given is not None:
                 morsel[attribute] = given
         if partitioned is not None:
@@ -391,14 +392,17 @@ class StreamResponse(MutableMapping[Any, Any], HeadersMixin):
     def charset(self, value: str | None) -> None:
         content_type = self.content_type
         if content_type == "application/octet-stream":
-            raise RuntimeError("Setting charset for application/octet-stream doesn't make sense, setup content_type first")
+            raise RuntimeError(
+                "Setting charset for application/octet-stream doesn't make sense, setup content_type first"
+            )
         from ..codec.mime import parse_mimetype
 
         parameters = dict(parse_mimetype(self._headers.get(_CONTENT_TYPE, "")).parameters)
         parameters.pop("charset", None)
         if value is not None:
             parameters["charset"] = str(value).lower()
-        self._headers[_CONTENT_TYPE] = "; ".join([content_type, *(f"{name}={text}" for name, text in parameters.items())])
+        written = [f"{name}={text}" for name, text in parameters.items()]
+        self._headers[_CONTENT_TYPE] = "; ".join([content_type, *written])
 
     @property
     def last_modified(self) -> datetime.datetime | None:
