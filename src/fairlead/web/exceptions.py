@@ -26,6 +26,7 @@ from multidict import CIMultiDict
 from yarl import URL
 
 from ..typedefs import LooseHeaders, StrOrURL
+from .forms import refuse_with
 from .response import Response
 from .stream_response import REASONS
 
@@ -541,3 +542,6 @@ class HTTPNetworkAuthenticationRequired(HTTPServerError):
     """511: the network wants credentials first.  RFC 6585 §6."""
 
     status_code = 511
+
+
+refuse_with(HTTPRequestEntityTooLarge)

@@ -27,7 +27,7 @@ from multidict import CIMultiDictProxy, MultiDict
 from .. import hdrs
 from ..codec.mime import DEFAULT_TYPE
 from ..codec.multipart import MultipartError
-from ..errors import ProtocolError, quoted
+from ..errors import MAX_QUOTED, ProtocolError
 from ..message.parts import MultipartReader
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ class UnknownCharsetError(ProtocolError, LookupError):
 
     def __init__(self, charset: str) -> None:
         """Say which."""
-        super().__init__("body.charset", f"unknown encoding: {quoted(charset)}", status=415)
+        super().__init__("body.charset", f"unknown encoding: {ascii(charset[:MAX_QUOTED])[1:-1]}", status=415)
 
 
 class UndecodableTextError(ProtocolError, UnicodeDecodeError):

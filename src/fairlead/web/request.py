@@ -748,6 +748,12 @@ class BaseRequest(MutableMapping[str | RequestKey[Any], Any], HeadersMixin):
         return writer is not None and writer.output_size > 0
 
     @property
+    def answered(self) -> bool:
+        """Whether a whole answer was sent."""
+        writer = self._payload_writer
+        return isinstance(writer, StreamWriter) and writer.ended
+
+    @property
     def holds_files(self) -> bool:
         """Whether there may be files of a form to be closed."""
         return self._post is not None
