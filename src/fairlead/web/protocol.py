@@ -615,6 +615,12 @@ class RequestHandler(Link):
         """Send an answer in the full way; return it, and whether the connection was lost meanwhile."""
         if not isinstance(resp, StreamResponse):
             resp = self._missing_response(resp)
+        if request.writer_used and not resp.prepared:
+            # Another one was begun, and what follows it now would be taken for its rest.
+            self.log_exception("%r is not sent: the handler has sent another response before", resp, exc_info=None)
+            if not request.answered:
+                self.force_close()
+            return resp, not request.answered
         if self._closing:
             resp.force_close()
         try:

@@ -195,7 +195,7 @@ class Response(StreamResponse):
         if self._compressed_body is not None:
             return len(self._compressed_body)
         if isinstance(self._body, Payload):
-            return self._body.size
+            return None if self._coded else self._body.size
         return 0 if self._body is None else len(self._body)
 
     @content_length.setter
@@ -262,6 +262,7 @@ class Response(StreamResponse):
         """Get ready for another request: what the one before added to the fields is not true any more."""
         self._eof_sent = False
         self._keep_alive = None
+        self._coded = False
         headers = self._headers
         headers.pop(hdrs.DATE, None)
         headers.pop(hdrs.CONNECTION, None)

@@ -144,6 +144,7 @@ class StreamResponse(MutableMapping[Any, Any], HeadersMixin):
     _set_cookies: SimpleCookie | None = None
     _partitioned: frozenset[str] | set[str] = frozenset()  # names of cookies, where their morsels can not say it
     _state: dict[Any, Any] | None = None
+    _coded = False  # the writer compresses
     _special = False  # something was asked for that only the full way of sending does
 
     def __init__(
@@ -463,6 +464,7 @@ class StreamResponse(MutableMapping[Any, Any], HeadersMixin):
         if coding is ContentCoding.identity:
             return
         assert self._payload_writer is not None
+        self._coded = True
         self._headers[hdrs.CONTENT_ENCODING] = coding.value
         self._payload_writer.enable_compression(coding.value, self._compression_strategy)
         # The length of what is compressed shows only at the end.

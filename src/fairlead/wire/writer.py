@@ -115,6 +115,11 @@ class StreamWriter(AbstractStreamWriter):
         """The protocol that owns the transport."""
         return self._protocol
 
+    @property
+    def ended(self) -> bool:
+        """Whether the message is complete."""
+        return self._eof
+
     def enable_chunking(self) -> None:
         self.chunked = True
 
