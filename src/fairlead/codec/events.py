@@ -91,7 +91,7 @@ class RequestHead(Head):
     method: str
     target: str
     plain: bool
-    """Whether the answer is framed by a length and leaves the connection open: HTTP/1.1, and neither HEAD nor CONNECT."""
+    """Whether the answer is framed by a length and leaves the connection open: HTTP/1.1, neither HEAD nor CONNECT."""
     plain_path: str | None
     """The path of the target, where that can be told without taking a URL apart."""
 
@@ -149,8 +149,8 @@ def parse_target(method: str, target: str) -> URL:
     try:
         if method == hdrs.METH_CONNECT:
             if not any(delimiter in target for delimiter in "/?#"):
-                url = URL.build(authority=target, encoded=True)
-                if url.host:
+                url = URL("//" + target, encoded=True)
+                if url.host and (url.explicit_port or 0) >= 0:
                     return url
         elif target.startswith("/"):
             rest, _, fragment = target.partition("#")

@@ -377,7 +377,7 @@ class BaseRequest(MutableMapping[str | RequestKey[Any], Any], HeadersMixin):
         """The path without the query, percent-encoded as it came: what routes are matched with."""
         message = self._message
         if message.__class__ is RequestHead:
-            path: str | None = message.plain_path  # type: ignore[union-attr]
+            path: str | None = message.plain_path
             if path is not None:
                 return path
         return self.rel_url.raw_path
