@@ -29,7 +29,6 @@ from contextlib import AbstractAsyncContextManager
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar, cast, overload
 
-from .. import hdrs
 from ..keys import AppKey
 from ..signals import FrozenList, Signal
 from .abstract import AbstractAccessLogger, AbstractMatchInfo, AbstractRouter

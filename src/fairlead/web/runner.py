@@ -130,7 +130,7 @@ class BaseRunner(ABC):
             if not self._shutdown_sent:
                 self._shutdown_sent = True
                 await self._attempt(self.shutdown(), errors)
-            await self._attempt(server.shutdown(self._shutdown_timeout), errors)
+            await self._attempt(self._drain(server), errors)
         await self._attempt(self._cleanup_server(), errors)
         self._server = None
         self._drop_signal_handlers()
@@ -140,16 +140,25 @@ class BaseRunner(ABC):
         try:
             await step
         except asyncio.CancelledError:
-            self._drop_connections()
             self._drop_signal_handlers()
+            if self._server is not None:
+                await self._server.shutdown(0)
             raise
         except Exception as exc:
             errors.append(exc)
 
-    def _drop_connections(self) -> None:
-        if self._server is not None:
-            for connection in list(self._server.connections):
-                connection.force_close()
+    async def _drain(self, server: Server) -> None:
+        """Let handlers finish; a cancellation leaves them to the one who meets it, and waits for what he does."""
+        draining = asyncio.ensure_future(server.shutdown(self._shutdown_timeout))
+        try:
+            await asyncio.shield(draining)
+        except asyncio.CancelledError:
+            try:
+                # The handlers are cancelled by this, which ends the draining as well.
+                await server.shutdown(0)
+            finally:
+                draining.cancel()
+            raise
 
     def _drop_signal_handlers(self) -> None:
         if self._handle_signals:
