@@ -30,13 +30,13 @@ SOURCE = Path(__file__).parent.parent / "src" / PACKAGE
 LAYERS = {
     "words": "version hdrs typedefs keys signals errors",
     "codec": "grammar events fields framing chunked http1 coding mime disposition links dates cookies forms multipart"
-    " urls challenge conditional preconditions forwarded ws_handshake ws_frames ws_deflate ws",
+    " urls challenge conditional preconditions forwarded ws_handshake ws_frames ws_deflate ws_decoder ws",
     "wire": "clock streams queues writer exchange pieces link h1_link sockets tls dns eyeballs pool dial proxy",
     "message": "facts mixins text body files payload parts multipart formdata ws_channel",
     "client": "tracing auth env cookiejar timeouts redirects options connector template response request tcp"
     " local follow session middlewares",
     "web": "abstract errors message chain forms request stream_response response exceptions access_log protocol"
-    " server file_response view routes resources static router routedef middlewares disconnect app ws sites runner run worker __main__",
+    " server disk file_response view routes resources static router routedef middlewares disconnect app ws sites runner run worker __main__",
     "edges": "abc test_utils pytest_plugin cli compat __main__",
 }
 # Layers that do not know each other, though one is written above the other.
@@ -78,7 +78,7 @@ THIRD_PARTY = {
     "certifi": [Place("wire/tls", lazy=True)],
     "truststore": [Place("wire/tls", lazy=True)],
     "rich": [Place("edges/cli", lazy=True)],
-    "uvloop": [Place("edges/cli", lazy=True), Place("web/worker", lazy=True)],
+    "uvloop": [Place(where, lazy=True) for where in ("edges/cli", "edges/pytest_plugin", "web/worker")],
     "gunicorn": [Place("web/worker")],
     "pytest": [Place("edges/pytest_plugin")],
 }

@@ -608,7 +608,7 @@ class Application(MutableMapping[str | AppKey[Any], Any]):
             if early is not None:
                 return early
         handler: Handler = self._chain(match_info) if self._run_middlewares else match_info.handler
-        return await handler(request)
+        return await handler(request)  # type: ignore[no-any-return]
 
     def _bind(self, match_info: Any) -> None:
         """Make a match of a router's own kind belong to this application."""

@@ -526,15 +526,14 @@ class RequestHandler(Link):
         """Hand a cancellation that met the sleeping task to the handler, which the task was about to go on with."""
         if self._suspended is None:
             raise exc
+        coro: Coroutine[Any, Any, None] | None
         (coro, context, waits_for), self._suspended = self._suspended, None
-        if waits_for is not None:
-            waits_for._asyncio_future_blocking = False
-            waits_for.cancel()
-        try:
-            waits_for = context.run(coro.throw, exc)
-        except StopIteration:
-            pass
-        else:
+        if waits_for is None or not waits_for.cancel():  # nothing to wait for any more
+            try:
+                waits_for = context.run(coro.throw, exc)
+            except StopIteration:
+                coro = None
+        if coro is not None:
             await drive(coro, context, waits_for)
         self._forgive()
         self._go_on()
@@ -614,7 +613,7 @@ class RequestHandler(Link):
     ) -> tuple[StreamResponse, bool]:
         """Send an answer in the full way; return it, and whether the connection was lost meanwhile."""
         if not isinstance(resp, StreamResponse):
-            resp = self._missing_response(resp)
+            resp = self._missing_response(resp)  # type: ignore[unreachable]
         if request.writer_used and not resp.prepared:
             # Another one was begun, and what follows it now would be taken for its rest.
             self.log_exception("%r is not sent: the handler has sent another response before", resp, exc_info=None)

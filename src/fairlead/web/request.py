@@ -739,7 +739,9 @@ class BaseRequest(MutableMapping[str | RequestKey[Any], Any], HeadersMixin):
     def plain(self) -> bool:
         """Whether the answer is framed in the usual way and nobody else has a say in it."""
         message = self._message
-        return message.__class__ is RequestHead and message.plain and not self.hooked
+        if message.__class__ is not RequestHead or self._payload_writer is not None:
+            return False
+        return message.plain and not self.hooked
 
     @property
     def writer_used(self) -> bool:

@@ -163,8 +163,8 @@ class StreamResponse(MutableMapping[Any, Any], HeadersMixin):
 
     # ---- facts
 
-    @property
-    def _headers(self) -> CIMultiDict[str]:  # type: ignore[override]  # what HeadersMixin looks into
+    @property  # type: ignore[override]  # HeadersMixin only looks into it
+    def _headers(self) -> CIMultiDict[str]:
         fields = self._fields
         if fields is None:
             fields = self._fields = CIMultiDict()
