@@ -72,7 +72,7 @@ def whole(answer: bytes) -> bool:
     if length := LENGTH.search(head):
         return len(answer) >= head_end + 4 + int(length[1])
     if CHUNKED.search(head):
-        return answer.endswith(LAST_CHUNK)
+        return answer.endswith(LAST_CHUNK) and len(answer) >= head_end + 4 + len(LAST_CHUNK)
     raise ValueError(f"a response without a length: {head[:200]!r}")
 
 
