@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
+import ssl
+import struct
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -12,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import trustme
 from tests.web.both import Log, same
 
 import fairlead
@@ -55,8 +58,6 @@ async def ask(address: Any) -> bytes:
 
 
 async def test_names_ports_and_refusals_are_the_same(tmp_path: Path) -> None:
-    import ssl
-
     tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
 
     async def scenario(web: Any, log: Log) -> None:
@@ -271,35 +272,61 @@ async def test_a_cleanup_serves_what_waits_to_be_accepted() -> None:
     assert {answer[-5:] for answer in answers} == {b"hello"}
 
 
-async def test_a_queue_that_is_never_empty_does_not_keep_a_site_open(monkeypatch: pytest.MonkeyPatch) -> None:
-    looks = []
-
-    class Busy:
-        def __enter__(self) -> Busy:
-            return self
-
-        def __exit__(self, *args: object) -> None:
-            """Have nothing to close."""
-
-        def register(self, *args: object) -> None:
-            """Watch nothing."""
-
-        def select(self, timeout: float) -> list[int]:
-            looks.append(timeout)
-            return [1]
-
+async def test_what_is_accepted_last_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sites_module, "LAST_ACCEPTS", 2)
     async with runner_of() as runner:
         site = web.TCPSite(runner, "127.0.0.1", 0)
         await site.start()
-        made = connected(site.port, 3)
-        with monkeypatch.context() as patch:
-            patch.setattr(sites_module.selectors, "DefaultSelector", Busy)
-            await site.stop()
-        assert looks == [0] * sites_module.ACCEPT_TURNS
-        answers = await asyncio.gather(*(asyncio.to_thread(received, sock) for sock in made))
-        assert {answer[-5:] for answer in answers} == {b"hello"}
-        with pytest.raises(ConnectionRefusedError):
-            await ask(("127.0.0.1", site.port))
+        made: list[socket.socket] = []
+
+        async def stop_accepting(sockets: Any) -> None:
+            made.extend(connected(site.port, 3))
+
+        monkeypatch.setattr(sites_module, "_stop_accepting", stop_accepting)
+        await site.stop()
+        answers = await asyncio.gather(*(asyncio.to_thread(received, sock) for sock in made), return_exceptions=True)
+    served = [answer for answer in answers if isinstance(answer, bytes) and answer.endswith(b"hello")]
+    assert len(served) == 2
+
+
+async def test_what_is_accepted_last_may_be_gone_already() -> None:
+    async with runner_of() as runner:
+        site = web.TCPSite(runner, "127.0.0.1", 0)
+        await site.start()
+        gone, stays = connected(site.port, 2)
+        gone.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        gone.close()
+        await site.stop()
+        assert (await asyncio.to_thread(received, stays)).endswith(b"hello")
+
+
+async def test_tls_is_spoken_with_those_that_are_accepted_last(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sites_module, "HANDSHAKE_WAIT", 0.3)
+    authority = trustme.CA()
+    server, client = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), ssl.create_default_context()
+    authority.issue_cert("127.0.0.1").configure_cert(server)
+    authority.configure_trust(client)
+
+    def ask_securely(sock: socket.socket) -> bytes:
+        with client.wrap_socket(sock, server_hostname="127.0.0.1") as tls:
+            tls.sendall(REQUEST)
+            return b"".join(iter(lambda: tls.recv(1000), b""))
+
+    async with runner_of() as runner:
+        site = web.TCPSite(runner, "127.0.0.1", 0, ssl_context=server)
+        await site.start()
+        made: list[socket.socket] = []
+
+        async def stop_accepting(sockets: Any) -> None:
+            made.extend(socket.create_connection(("127.0.0.1", site.port), timeout=5) for _ in range(2))
+            answers.append(asyncio.create_task(asyncio.to_thread(ask_securely, made[0])))
+
+        answers: list[asyncio.Task[bytes]] = []
+        monkeypatch.setattr(sites_module, "_stop_accepting", stop_accepting)
+        await site.stop()
+        assert (await answers[0]).endswith(b"hello")
+        with made[1] as mute:
+            assert await asyncio.to_thread(mute.recv, 1) == b""
 
 
 async def test_a_cancelled_stop_stops() -> None:

@@ -42,7 +42,8 @@ from .routes import UrlMappingMatchInfo
 from .server import Server
 
 if TYPE_CHECKING:
-    from ..typedefs import Handler, Middleware
+    from ..typedefs import Middleware
+    from .abstract import Handler
     from .protocol import RequestHandler
     from .request import BaseRequest
     from .routedef import AbstractRouteDef
@@ -608,7 +609,7 @@ class Application(MutableMapping[str | AppKey[Any], Any]):
             if early is not None:
                 return early
         handler: Handler = self._chain(match_info) if self._run_middlewares else match_info.handler
-        return await handler(request)  # type: ignore[no-any-return]
+        return await handler(request)
 
     def _bind(self, match_info: Any) -> None:
         """Make a match of a router's own kind belong to this application."""

@@ -3,19 +3,20 @@
 In: a runner that was set up. Out: connections, each with a protocol that the runner's server makes.
 
 `BaseSite.stop` ends the listening. The kernel resets what waits in the accept queue when a listening socket is closed,
-and to those clients their request was accepted. So the queue is emptied first: as long as there is something to accept,
-the loop gets `ACCEPT_TURNS` more turns, and the socket is closed right after a look that found nothing.
+and to those clients their connection was made and their request sent. So the queue is emptied in the same breath: the
+loop stops accepting, the site accepts what is left, up to `LAST_ACCEPTS`, closes the socket, and then hands the
+connections over to the loop.
 """
 
 from __future__ import annotations
 
 import asyncio
 import os
-import selectors
 import socket
 import stat
 import warnings
 from abc import ABC, abstractmethod
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from yarl import URL
@@ -35,12 +36,14 @@ BACKLOG = 128
 PORT = 8080
 TLS_PORT = 8443
 
-QUIET_TURNS = 2
-"""Turns of the loop in a row that found nothing to accept: the first may still be making the last transports."""
+LAST_ACCEPTS = 4096
+"""Connections that a site accepts when it stops: as many as kernels let wait, not as many as a flood brings."""
 
-ACCEPT_TURNS = 100
-"""Turns of the loop that are spent on emptying the accept queue, each of which accepts up to a backlog: under a load
-that never pauses the queue is never empty."""
+MAKING_TURNS = 2
+"""Turns of the loop in which an accepted connection gets its transport."""
+
+HANDSHAKE_WAIT = 1.0
+"""Seconds for the TLS handshakes of the connections that were accepted last."""
 
 
 class BaseSite(ABC):
@@ -84,15 +87,30 @@ class BaseSite(ABC):
         self._runner.check_site(self)
         server = self._server
         if server is not None:
+            sockets = _sockets(server)
             try:
-                await self._finish_accepting(tuple(sock for sock in _sockets(server) if sock.fileno() >= 0))
+                await _stop_accepting(sockets)
+                rest = self._accept_rest(sockets)
             finally:
                 server.close()
+            if rest:
+                await self._adopt(rest)
         self._runner.unregister_site(self)
 
-    async def _finish_accepting(self, sockets: tuple[Any, ...]) -> None:
-        if sockets and not await _empty_accept_queue(sockets):
-            await _stop_accepting(sockets)
+    def _accept_rest(self, sockets: tuple[Any, ...]) -> list[socket.socket]:
+        return [accepted for sock in sockets for accepted in _accept_waiting(sock)]
+
+    async def _adopt(self, accepted: list[socket.socket]) -> None:
+        """Make connections of sockets; those whose TLS handshake takes too long are given up."""
+        loop = asyncio.get_running_loop()
+        factory, tls = self._runner.protocol_factory, self._ssl_context
+        limit = None if tls is None else HANDSHAKE_WAIT
+        outcomes = await asyncio.gather(
+            *(loop.connect_accepted_socket(factory, sock, ssl=tls, ssl_handshake_timeout=limit) for sock in accepted),
+            return_exceptions=True,
+        )
+        # A client that has gone, or that can not do TLS, concerns nobody any more.
+        del outcomes
 
     @property
     def addresses(self) -> list[Any]:
@@ -106,21 +124,7 @@ class BaseSite(ABC):
 
 def _sockets(server: asyncio.AbstractServer | None) -> tuple[Any, ...]:
     # Servers of named pipes have no sockets; closed ones have none left.
-    return tuple(getattr(server, "sockets", None) or ())
-
-
-async def _empty_accept_queue(sockets: tuple[Any, ...]) -> bool:
-    """Give the loop turns until nothing waits to be accepted; tell whether it came to that."""
-    with selectors.DefaultSelector() as selector:
-        for sock in sockets:
-            selector.register(sock.fileno(), selectors.EVENT_READ)
-        quiet = 0
-        for _ in range(ACCEPT_TURNS):
-            quiet = 0 if selector.select(0) else quiet + 1
-            if quiet > QUIET_TURNS:
-                return True
-            await asyncio.sleep(0)
-    return False
+    return tuple(sock for sock in getattr(server, "sockets", None) or () if sock.fileno() >= 0)
 
 
 async def _stop_accepting(sockets: tuple[Any, ...]) -> None:
@@ -135,8 +139,21 @@ async def _stop_accepting(sockets: tuple[Any, ...]) -> None:
     except (NotImplementedError, RuntimeError):
         # Windows' proactor and uvloop, which accept in other ways.
         pass
-    for _ in range(QUIET_TURNS):
+    for _ in range(MAKING_TURNS):
         await asyncio.sleep(0)
+
+
+def _accept_waiting(sock: Any) -> Iterator[socket.socket]:
+    """Accept what waits, at a copy of the socket, since the loop's own does not let others accept."""
+    with socket.fromfd(sock.fileno(), sock.family, sock.type) as listening:
+        listening.setblocking(False)
+        for _ in range(LAST_ACCEPTS):
+            try:
+                accepted, _ = listening.accept()
+            except OSError:
+                # As a rule there is nothing left; out of file descriptors, nothing more can be done.
+                return
+            yield accepted
 
 
 class TCPSite(BaseSite):
@@ -308,5 +325,5 @@ class SharedSockSite(SockSite):
 
     __slots__ = ()
 
-    async def _finish_accepting(self, sockets: tuple[Any, ...]) -> None:
-        await _stop_accepting(sockets)
+    def _accept_rest(self, sockets: tuple[Any, ...]) -> list[socket.socket]:
+        return []
