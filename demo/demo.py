@@ -1,4 +1,4 @@
-"""A tour of the client: six scenes against a server that this program starts itself. `make demo` runs it."""
+"""A tour of client and server, which this program starts itself: nine scenes. `make demo` runs it."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ REQUESTS = 50
 WAIT = 0.1
 
 
-async def concurrent_requests(session: fairlead.ClientSession, peer: server.Server) -> None:
+async def concurrent_requests(session: fairlead.ClientSession, peer: server.Running) -> None:
     screen.title(f"{REQUESTS} requests at once, one session")
-    screen.code('await asyncio.gather(*(fetch() for _ in range(50)))')
+    screen.code("await asyncio.gather(*(fetch() for _ in range(50)))")
 
     async def fetch() -> None:
         async with session.get("/wait", params={"seconds": str(WAIT)}) as response:
@@ -31,10 +31,11 @@ async def concurrent_requests(session: fairlead.ClientSession, peer: server.Serv
 
     rows = []
     for label in ("cold: connections are opened", "warm: connections are reused"):
-        before, start = peer.connections, time.perf_counter()
+        before, start = len(peer.guests.connections), time.perf_counter()
         await asyncio.gather(*(fetch() for _ in range(REQUESTS)))
         took = time.perf_counter() - start
-        rows.append([label, f"{took * 1000:.0f} ms", f"{REQUESTS * WAIT / took:.0f} x", str(peer.connections - before)])
+        opened = len(peer.guests.connections) - before
+        rows.append([label, f"{took * 1000:.0f} ms", f"{REQUESTS * WAIT / took:.0f} x", str(opened)])
     screen.table(["", "took", f"against {REQUESTS * WAIT:g} s one by one", "new connections"], rows)
 
 
@@ -88,6 +89,54 @@ async def redirect(session: fairlead.ClientSession) -> None:
         screen.line(f"{response.status} {response.url.path} {await response.text()}")
 
 
+async def collection(session: fairlead.ClientSession) -> None:
+    screen.title("Routes with parameters, and JSON both ways")
+    screen.code('@routes.put("/knots/{name}")')
+    for method, name, value in (
+        ("PUT", "bowline", {"use": "a loop that does not slip"}),
+        ("GET", "bowline", None),
+        ("GET", "granny", None),
+        ("DELETE", "bowline", None),
+    ):
+        async with session.request(method, f"/knots/{name}", json=value) as response:
+            allowed = f" (allowed: {response.headers['Allow']})" if "Allow" in response.headers else ""
+            screen.line(f"{method:6} /knots/{name:8} {response.status} {await response.text()}{allowed}")
+
+
+async def static_page(session: fairlead.ClientSession) -> None:
+    screen.title("A static page: whole, a part of it, and not at all")
+    screen.code('app.router.add_static("/page", directory)')
+    async with session.get("/page/index.html") as response:
+        page, tag = await response.text(), response.headers["ETag"]
+        screen.line(f"{response.status} {response.content_type}, {len(page)} bytes, ETag {tag}")
+    async with session.get("/page/index.html", headers={"Range": "bytes=0-14"}) as response:
+        screen.line(f"{response.status} {response.headers['Content-Range']}: {await response.text()}")
+    async with session.get("/page/index.html", headers={"If-None-Match": tag}) as response:
+        screen.line(f"{response.status} {response.reason}: the copy is still good")
+    async with session.get("/page/../server.py") as response:
+        screen.line(f"{response.status} /page/../server.py: nothing outside of the directory")
+
+
+async def goodbye(session: fairlead.ClientSession, peer: server.Running) -> None:
+    screen.title("The server stops while it is busy")
+    screen.code("await runner.cleanup()")
+
+    async def slow() -> str:
+        async with session.get("/wait", params={"seconds": "0.3"}) as response:
+            return f"{response.status} {await response.text()}"
+
+    async with session.get("/ticks") as stream:
+        lines = stream.content
+        screen.line(f"stream: {(await lines.readline()).decode().strip()}")
+        request = asyncio.create_task(slow())
+        await asyncio.sleep(0.05)  # it is on its way
+        stopping = asyncio.create_task(peer.stop())
+        rest = (await lines.read()).decode().split("\n\n")
+        screen.line(f"stream: ... {rest[-2]}")
+    screen.line(f"the request that was being answered: {await request}")
+    screen.line(f"stopped after {await stopping:.1f} s, with an answer for everybody")
+
+
 async def errors(session: fairlead.ClientSession) -> None:
     screen.title("What goes wrong says so")
 
@@ -112,18 +161,20 @@ async def errors(session: fairlead.ClientSession) -> None:
 async def main(size: int) -> None:
     start = time.perf_counter()
     jar = fairlead.CookieJar(unsafe=True)  # unsafe: also take cookies from an IP address
-    async with server.running() as (peer, base), fairlead.ClientSession(base, cookie_jar=jar) as session:
-        screen.line(f"fairlead {fairlead.__version__} against {base}")
+    async with server.running() as peer, fairlead.ClientSession(peer.base, cookie_jar=jar) as session:
+        screen.line(f"fairlead {fairlead.__version__} against itself at {peer.base}")
         await concurrent_requests(session, peer)
         await download(session, size)
         await upload(session, size // 4)
         await log_in(session)
         await redirect(session)
+        await collection(session)
+        await static_page(session)
         await errors(session)
+        await goodbye(session, peer)
         screen.title("That was all")
-        screen.line(
-            f"{peer.requests} requests over {peer.connections} connections in {time.perf_counter() - start:.1f} s"
-        )
+        guests, took = peer.guests, time.perf_counter() - start
+        screen.line(f"{guests.requests} requests over {len(guests.connections)} connections in {took:.1f} s")
 
 
 if __name__ == "__main__":

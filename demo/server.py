@@ -1,154 +1,189 @@
-"""A small HTTP/1.1 server for the demo, on asyncio streams alone; it knows the six pages that the demo visits."""
+"""The server of the demo: an application of `fairlead.web` with the pages that the demo visits."""
 
 from __future__ import annotations
 
 import asyncio
 import hashlib
-import json
 import secrets
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from http import HTTPStatus
-from urllib.parse import parse_qs, urlsplit
+from pathlib import Path
 
-# Bytes of a download or upload that are handled at a time.
+from fairlead import web
+
+# Bytes of a download that are written at a time.
 CHUNK = 64 * 1024
 
+# Seconds between two events of the endless stream.
+TICK = 0.05
 
-@dataclass
-class Request:
-    """One request; the body is read as the handler asks for it."""
-
-    method: str
-    path: str
-    query: dict[str, list[str]]
-    fields: dict[str, str]
-    body: AsyncIterator[bytes]
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 @dataclass
-class Server:
-    """The pages, and what the server remembers of its visitors."""
+class Guests:
+    """What the server remembers of its visitors."""
 
-    connections: int = 0
     requests: int = 0
+    connections: set[object] = field(default_factory=set)
     sessions: dict[str, str] = field(default_factory=dict)
-
-    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """Answer one connection's requests until it is closed."""
-        self.connections += 1
-        try:
-            with suppress(asyncio.IncompleteReadError, ConnectionError):
-                while True:
-                    request = await read_request(reader, writer)
-                    self.requests += 1
-                    await self.answer(request, writer)
-                    async for _ in request.body:  # what the page left unread stands before the next request
-                        pass
-        finally:
-            writer.close()
-            with suppress(ConnectionError):
-                await writer.wait_closed()
-
-    async def answer(self, request: Request, writer: asyncio.StreamWriter) -> None:
-        match request.path:
-            case "/wait":
-                await asyncio.sleep(float(request.query["seconds"][0]))
-                await send(writer, {"waited": request.query["seconds"][0]})
-            case "/download":
-                await send_zeros(writer, int(request.query["bytes"][0]))
-            case "/upload":
-                digest, size = hashlib.sha256(), 0
-                async for chunk in request.body:
-                    digest.update(chunk)
-                    size += len(chunk)
-                await send(writer, {"bytes": size, "sha256": digest.hexdigest()})
-            case "/login":
-                form = parse_qs(b"".join([chunk async for chunk in request.body]).decode())
-                token = secrets.token_hex(8)
-                self.sessions[token] = form["name"][0]
-                await send(writer, {"welcome": form["name"][0]}, f"Set-Cookie: session={token}; Path=/; HttpOnly")
-            case "/me":
-                cookies = dict(pair.split("=", 1) for pair in request.fields.get("cookie", "").split("; ") if pair)
-                name = self.sessions.get(cookies.get("session", ""))
-                await send(writer, {"name": name} if name else {"error": "log in first"}, status=200 if name else 401)
-            case "/old":
-                await send(writer, {}, "Location: /moved", status=301)
-            case "/moved":
-                await send(writer, {}, "Location: /new", status=307)
-            case "/new":
-                await send(writer, {"found": "here I am"})
-            case _:
-                await send(writer, {"error": f"no page {request.path}"}, status=404)
+    knots: dict[str, object] = field(default_factory=dict)
 
 
-async def read_request(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> Request:
-    """Read one head; IncompleteReadError at the end of the connection."""
-    lines = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
-    method, target, _ = lines[0].split(" ")
-    pairs = (line.split(":", 1) for line in lines[1:] if line)
-    fields = {name.lower(): value.strip() for name, value in pairs}
-    if fields.get("expect", "").lower() == "100-continue":
-        writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
-    url = urlsplit(target)
-    return Request(method, url.path, parse_qs(url.query), fields, read_body(reader, fields))
+GUESTS = web.AppKey("GUESTS", Guests)
+
+routes = web.RouteTableDef()
 
 
-async def read_body(reader: asyncio.StreamReader, fields: dict[str, str]) -> AsyncIterator[bytes]:
-    """Yield the body of a request, chunked or with a length."""
-    if fields.get("transfer-encoding", "").lower() == "chunked":
-        while size := int(await reader.readline(), 16):
-            yield await reader.readexactly(size)
-            await reader.readexactly(2)
-        await reader.readline()
-        return
-    rest = int(fields.get("content-length", 0))
-    while rest:
-        chunk = await reader.readexactly(min(rest, CHUNK))
-        rest -= len(chunk)
-        yield chunk
+@web.middleware
+async def count(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Count requests and connections."""
+    guests = request.app[GUESTS]
+    guests.requests += 1
+    guests.connections.add(request.get_extra_info("peername"))
+    return await handler(request)
 
 
-async def send(writer: asyncio.StreamWriter, value: object, *lines: str, status: int = 200) -> None:
-    """Write a JSON response."""
-    body = json.dumps(value).encode()
-    head = [
-        f"HTTP/1.1 {status} {HTTPStatus(status).phrase}",
-        "Content-Type: application/json",
-        f"Content-Length: {len(body)}",
-        *lines,
-    ]
-    writer.write("\r\n".join([*head, "", ""]).encode() + body)
-    await writer.drain()
+# ---- waiting, and large bodies
 
 
-async def send_zeros(writer: asyncio.StreamWriter, size: int) -> None:
-    """Write ``size`` bytes, waiting for the client whenever it reads slower than we write."""
-    lines = ["HTTP/1.1 200 OK", "Content-Type: application/octet-stream", f"Content-Length: {size}", "", ""]
-    writer.write("\r\n".join(lines).encode())
+@routes.get("/wait")
+@web.cancel_on_disconnect
+async def wait(request: web.Request) -> web.Response:
+    await asyncio.sleep(float(request.query["seconds"]))
+    return web.json_response({"waited": request.query["seconds"]})
+
+
+@routes.get("/download")
+async def download(request: web.Request) -> web.StreamResponse:
+    size = int(request.query["bytes"])
+    response = web.StreamResponse()
+    response.content_length = size
+    await response.prepare(request)
     for start in range(0, size, CHUNK):
-        writer.write(bytes(min(CHUNK, size - start)))
-        await writer.drain()
+        await response.write(bytes(min(CHUNK, size - start)))  # waits while the client reads slower than we write
+    return response
+
+
+@routes.post("/upload")
+async def upload(request: web.Request) -> web.Response:
+    digest, size = hashlib.sha256(), 0
+    async for chunk in request.content.iter_any():
+        digest.update(chunk)
+        size += len(chunk)
+    return web.json_response({"bytes": size, "sha256": digest.hexdigest()})
+
+
+@routes.get("/ticks")
+async def ticks(request: web.Request) -> web.StreamResponse:
+    """Send events until the server stops, or until nobody listens any more."""
+    response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
+    await response.prepare(request)
+    number = 0
+    while not request.shutting_down:
+        number += 1
+        await response.write(b"data: tick %d\n\n" % number)
+        try:
+            await asyncio.wait_for(request.wait_for_shutdown(), TICK)
+        except TimeoutError:
+            pass
+    await response.write(b"data: the server says goodbye\n\n")
+    return response
+
+
+# ---- cookies and redirects
+
+
+@routes.post("/login")
+async def log_in(request: web.Request) -> web.Response:
+    name = str((await request.post())["name"])
+    token = secrets.token_hex(8)
+    request.app[GUESTS].sessions[token] = name
+    response = web.json_response({"welcome": name})
+    response.set_cookie("session", token, httponly=True)
+    return response
+
+
+@routes.get("/me")
+async def me(request: web.Request) -> web.Response:
+    name = request.app[GUESTS].sessions.get(request.cookies.get("session", ""))
+    if name is None:
+        return web.json_response({"error": "log in first"}, status=401)
+    return web.json_response({"name": name})
+
+
+@routes.get("/old")
+async def old(request: web.Request) -> web.Response:
+    raise web.HTTPMovedPermanently("/moved")
+
+
+@routes.get("/moved")
+async def moved(request: web.Request) -> web.Response:
+    raise web.HTTPTemporaryRedirect("/new")
+
+
+@routes.get("/new")
+async def new(request: web.Request) -> web.Response:
+    return web.json_response({"found": "here I am"})
+
+
+# ---- a collection
+
+
+@routes.put("/knots/{name}")
+async def put_knot(request: web.Request) -> web.Response:
+    knots, name = request.app[GUESTS].knots, request.match_info["name"]
+    status = 200 if name in knots else 201
+    knots[name] = await request.json()
+    return web.json_response(knots[name], status=status)
+
+
+@routes.get("/knots/{name}")
+async def get_knot(request: web.Request) -> web.Response:
+    try:
+        return web.json_response(request.app[GUESTS].knots[request.match_info["name"]])
+    except KeyError:
+        raise web.HTTPNotFound(text="no such knot") from None
+
+
+# ---- the whole
+
+
+def make_app() -> web.Application:
+    """Put the application together."""
+    app = web.Application(middlewares=[count])
+    app[GUESTS] = Guests()
+    app.add_routes(routes)
+    app.router.add_static("/page", Path(__file__).parent / "page")
+    return app
+
+
+class Running:
+    """A server that runs."""
+
+    def __init__(self, app: web.Application, runner: web.AppRunner) -> None:
+        self.guests = app[GUESTS]
+        self._runner = runner
+        host, port = runner.addresses[0][:2]
+        self.base = f"http://{host}:{port}"
+
+    async def stop(self) -> float:
+        """Stop gracefully; return the seconds that it took."""
+        start = time.perf_counter()
+        await self._runner.cleanup()
+        return time.perf_counter() - start
 
 
 @asynccontextmanager
-async def running() -> AsyncIterator[tuple[Server, str]]:
-    """Serve on a free port of this machine; yield the server and its base URL."""
-    server = Server()
-    tasks: set[asyncio.Task[None]] = set()
-
-    def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.get_running_loop().create_task(server.serve(reader, writer))
-        tasks.add(task)
-        task.add_done_callback(tasks.discard)
-
-    listener = await asyncio.start_server(accept, "127.0.0.1", 0)
+async def running() -> AsyncIterator[Running]:
+    """Serve on a free port of this machine."""
+    app = make_app()
+    runner = web.AppRunner(app, access_log=None)
+    await runner.setup()
     try:
-        host, port = listener.sockets[0].getsockname()[:2]
-        yield server, f"http://{host}:{port}"
+        await web.TCPSite(runner, "127.0.0.1", 0).start()
+        yield Running(app, runner)
     finally:
-        listener.close()
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await runner.cleanup()

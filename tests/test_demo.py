@@ -37,9 +37,15 @@ def test_the_demo_runs(rich: bool, tmp_path: Path) -> None:
         'after:  200 {"name": "Ada"}',
         "301 /old -> /moved",
         '200 /new {"found": "here I am"}',
+        'bowline  200 {"use": "a loop that does not slip"}',
+        "(allowed: GET,HEAD,PUT)",
+        "206 bytes 0-14/378: <!doctype html>",
+        "304 Not Modified",
         "ClientTimeout.total",
         "404, message='Not Found'",
         "Cannot connect to host 127.0.0.1",
+        "the server says goodbye",
+        'answered: 200 {"waited": "0.3"}',
         "That was all",
     ):
         assert expected in done.stdout, done.stdout
