@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator, Sized
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sized
 from typing import TYPE_CHECKING, Any, Final, Never
 
 from yarl import URL
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from .request import Request
 
     Resolved = tuple[UrlMappingMatchInfo | None, set[str]]
-    Find = Callable[[str, str, set[str]], UrlMappingMatchInfo | None]
+    Match = Callable[[str], dict[str, str] | None]
 
 # A variable part; its regular expression may hold braces one level deep, as \d{4} does.
 _VARIABLE = re.compile(r"(\{[_a-zA-Z][^{}]*(?:\{[^{}]*\}[^{}]*)*\})")
@@ -154,22 +154,13 @@ class Resource(AbstractResource):
     def _match(self, path: str) -> dict[str, str] | None:
         """Return the values of the variable parts when the decoded ``path`` is this one, else None."""
 
-    def find(self, path: str, method: str, allowed: set[str]) -> UrlMappingMatchInfo | None:
-        """Return the match, or add what would be allowed to ``allowed`` when the path is right and the method wrong."""
-        values = self._match(path)
-        if values is None:
-            return None
-        route = self._routes.get(method) or self._any_route
-        if route is None:
-            allowed |= self._allowed_methods
-            return None
-        return UrlMappingMatchInfo(values, route)
-
     async def resolve(self, request: Request) -> Resolved:
         """Return the match or None, and the methods that are allowed for the path of ``request``."""
-        allowed: set[str] = set()
-        match = self.find(request.rel_url.path_safe, request.method, allowed)
-        return match, allowed if match is None else set(self._allowed_methods)
+        values = self._match(request.rel_url.path_safe)
+        if values is None:
+            return None, set()
+        route = self._routes.get(request.method) or self._any_route
+        return None if route is None else UrlMappingMatchInfo(values, route), set(self._allowed_methods)
 
     def __len__(self) -> int:
         return len(self._routes)
@@ -504,19 +495,14 @@ class MatchedSubAppResource(PrefixedSubAppResource):
 def matches_as(resource: AbstractResource, kind: type[Resource]) -> bool:
     """Tell whether ``resource`` is matched as ``kind`` is, and not by something that a subclass overrides."""
     cls = type(resource)
-    return (
-        issubclass(cls, kind)
-        and cls.resolve is Resource.resolve
-        and cls.find is Resource.find
-        and cls._match is kind._match
-    )
+    return issubclass(cls, kind) and cls.resolve is Resource.resolve and cls._match is kind._match
 
 
-def finder_of(resource: AbstractResource) -> Find | None:
-    """Return how to ask ``resource`` without a coroutine, None when it must be awaited."""
+def asked_by(resource: AbstractResource) -> tuple[Match | None, Mapping[str, ResourceRoute]]:
+    """Return how ``resource`` is asked without a coroutine, and its routes; None first when it must be awaited."""
     if isinstance(resource, Resource) and type(resource).resolve is Resource.resolve:
-        return resource.find
-    return None
+        return resource._match, resource.methods
+    return None, {}
 
 
 def constant_head(resource: AbstractResource) -> str:

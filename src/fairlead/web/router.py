@@ -10,7 +10,7 @@ first, and of those with the same prefix the one that was added first. So
 * a path without variable parts is one lookup by its raw text and one by its method, when nothing that would be asked
   before it can match the same path,
 * else the path is cut at its slashes from the right, and only the resources are asked whose constant prefix is what is
-  left. The cuts begin at the length of the longest prefix there is, so a path of a thousand slashes costs no more.
+  left. A path that has many more slashes than the longest prefix there is is shortened first, so that it costs no more.
 
 The number of resources that are asked thus depends on how many share one prefix, not on how many there are.
 
@@ -29,15 +29,16 @@ from typing import TYPE_CHECKING, Any
 from .. import hdrs
 from .abstract import AbstractRouter
 from .exceptions import HTTPMethodNotAllowed, HTTPNotFound
+from .file_response import DEFAULT_CHUNK_SIZE
 from .resources import (
     AbstractResource,
     DynamicResource,
     MatchedSubAppResource,
     PlainResource,
     Resource,
+    asked_by,
     constant_head,
     decode_path,
-    finder_of,
     is_dynamic,
     matches_as,
     routes_of,
@@ -48,11 +49,11 @@ if TYPE_CHECKING:
     from ..typedefs import PathLike
     from .abstract import AbstractView, ExpectHandler, Handler
     from .request import Request
-    from .resources import Find
+    from .resources import Match
     from .routedef import AbstractRouteDef
 
-CHUNK_SIZE = 256 * 1024
-"""Default size of the pieces that static files are sent in, in bytes."""
+SPARE_CUTS = 8
+"""Slashes that a path may have beyond those of the longest prefix before it is shortened, which costs a few lookups."""
 
 _NO_VALUES: dict[str, str] = {}
 
@@ -102,8 +103,8 @@ class UrlDispatcher(AbstractRouter, Mapping[str, AbstractResource]):
         # Constant prefix: the resources that have it, in the order of their adding.
         self._resource_index: dict[str, list[AbstractResource]] = {}
         # What requests are answered from, made of the index when a request finds it stale.
-        self._plain: dict[str, dict[str, ResourceRoute]] = {}
-        self._asked: dict[str, list[tuple[Find | None, AbstractResource]]] = {}
+        self._plain: dict[str, Mapping[str, ResourceRoute]] = {}
+        self._asked: dict[str, list[tuple[Match | None, Mapping[str, ResourceRoute], AbstractResource]]] = {}
         self._depth = 1
         self._stale = True
 
@@ -127,17 +128,19 @@ class UrlDispatcher(AbstractRouter, Mapping[str, AbstractResource]):
             path = request.rel_url.path_safe
         asked = self._asked
         allowed: set[str] = set()
-        prefix = path if path.count("/") <= self._depth else self._cut(path)
+        prefix = path if path.count("/") <= self._depth + SPARE_CUTS else self._cut(path)
         while prefix:
-            for find, resource in asked.get(prefix, ()):
-                if find is not None:
-                    match = find(path, method, allowed)
-                else:
+            for matches, routes, resource in asked.get(prefix, ()):
+                if matches is None:
                     match, methods = await resource.resolve(request)
-                    if match is None:
-                        allowed |= methods
-                if match is not None:
-                    return match
+                    if match is not None:
+                        return match
+                    allowed |= methods
+                elif (values := matches(path)) is not None:
+                    route = routes.get(method) or routes.get("*")
+                    if route is not None:
+                        return UrlMappingMatchInfo(values, route)
+                    allowed.update(routes)
             if prefix == "/":
                 break
             prefix = prefix.rpartition("/")[0] or "/"
@@ -150,7 +153,7 @@ class UrlDispatcher(AbstractRouter, Mapping[str, AbstractResource]):
     def _refresh(self) -> None:
         """Make the tables that requests are answered from."""
         self._asked = {
-            prefix: [(finder_of(resource), resource) for resource in resources]
+            prefix: [(*asked_by(resource), resource) for resource in resources]
             for prefix, resources in self._resource_index.items()
         }
         self._depth = max((prefix.count("/") for prefix in self._asked), default=1)
@@ -261,7 +264,7 @@ class UrlDispatcher(AbstractRouter, Mapping[str, AbstractResource]):
         *,
         name: str | None = None,
         expect_handler: ExpectHandler | None = None,
-        chunk_size: int = CHUNK_SIZE,
+        chunk_size: int = DEFAULT_CHUNK_SIZE,
         show_index: bool = False,
         follow_symlinks: bool = False,
         append_version: bool = False,

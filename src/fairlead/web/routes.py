@@ -254,7 +254,7 @@ class UrlMappingMatchInfo(dict[str, str], AbstractMatchInfo):
 
     def __init__(self, match_dict: dict[str, str], route: AbstractRoute) -> None:
         if match_dict:
-            self.update(match_dict)
+            self |= match_dict
         self._route = route
         self._apps: tuple[Application, ...] = ()
         self._current_app: Application | None = None
