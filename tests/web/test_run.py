@@ -614,6 +614,8 @@ def test_the_exit_code_tells_how_it_ended(numbers: list[int], code: int, last: s
     with subprocess.Popen(
         arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=_environment()
     ) as it:
+        watchdog = threading.Timer(20, it.kill)
+        watchdog.start()
         assert it.stdout is not None
         assert it.stderr is not None
         lines = [it.stdout.readline(), it.stdout.readline()]
@@ -622,6 +624,7 @@ def test_the_exit_code_tells_how_it_ended(numbers: list[int], code: int, last: s
             lines.append(it.stdout.readline())
         lines += it.stdout.readlines()
         err = it.stderr.read()
+        watchdog.cancel()
     assert plain(lines[0]) == "======== Running on http://127.0.0.1:PORT ========\n"
     assert lines[1] == "(Press CTRL+C to quit)\n"
     assert [line.strip() for line in lines if line.strip()][-1] == last
