@@ -31,9 +31,11 @@ from ..codec.preconditions import Span
 from ..errors import ClientConnectionResetError
 from .disk import ENCODING_EXTENSIONS as ENCODING_EXTENSIONS
 from .disk import Look, Wish, take
-from .stream_response import ContentCoding, StreamResponse, accepted_codings, coding_is_available
+from .stream_response import NOW, ContentCoding, StreamResponse, accepted_codings, coding_is_available, date_now
 
 if TYPE_CHECKING:
+    from multidict import CIMultiDict
+
     from ..typedefs import LooseHeaders, PathLike
     from ..wire.writer import AbstractStreamWriter
     from .request import BaseRequest
@@ -126,6 +128,7 @@ class FileResponse(StreamResponse):
     _send_headers_immediately = False
     _look: Look | None = None
     _asked: BaseRequest | None = None  # for whom `_look` was taken
+    _sent: Look | None = None  # what the head was made of, where no header fields were
     _given: pathlib.Path | None = None
 
     def __init__(
@@ -180,17 +183,66 @@ class FileResponse(StreamResponse):
             or look.path != self._name
             or look.wish.status != self._status
             or look.wish.whole != whole
-            or not look.complete
         ):
+            if look is not None:
+                look.close()
             look = Look(self._name, Wish(request, self._status, whole=whole))
             await take(look)
         self._asked = None
+        if look.body is not None and type(self) is FileResponse and request.plain:
+            message = self._render(look)
+            if message is not None:
+                await self._send_at_once(request, look, message)
+                return None
         try:
             self._describe(look)
             return await self._deliver(request, look)
         finally:
             if look.file is not None:
                 _close_elsewhere(look)
+
+    # ---- the plain case: a small file, as it lies there, for a client that wants nothing special
+
+    @property
+    def _headers(self) -> CIMultiDict[str]:  # type: ignore[override]
+        fields = self._fields
+        if fields is None:
+            fields = super()._headers
+            if self._sent is not None:
+                self._describe(self._sent)  # for those who ask afterwards, as access logs do
+        return fields
+
+    @_headers.setter
+    def _headers(self, fields: CIMultiDict[str]) -> None:
+        self._fields = fields
+
+    def _render(self, look: Look) -> bytes | None:
+        """Return the whole message, None where the head needs more thought."""
+        body = look.body
+        if self._special or self._fields is not None or look.status != 200 or look.coding is not None or body is None:
+            return None
+        if len(body) != look.size:
+            return None
+        date_now()
+        media_type = self._type = CONTENT_TYPES.guess_file_type(self._name)[0] or FALLBACK_CONTENT_TYPE
+        head = (
+            f'HTTP/1.1 200 {self._reason}\r\nContent-Type: {media_type}\r\nEtag: "{look.tag}"\r\n'
+            f"Last-Modified: {last_modified(look.modified)}\r\nContent-Length: {look.size}\r\nAccept-Ranges: bytes"
+        )
+        return b"%b%b%b" % (head.encode("utf-8"), NOW.tail, body)
+
+    async def _send_at_once(self, request: BaseRequest, look: Look, message: bytes) -> None:
+        transport = request.transport
+        if transport is None or transport.is_closing():
+            raise ClientConnectionResetError(_GONE)
+        transport.write(message)
+        look.body = None
+        self._sent = look
+        self._keep_alive = True
+        self._eof_sent = True
+        self._body_length = len(message)
+        if request.protocol.writing_paused:
+            await request.protocol.drain()
 
     # ---- the head
 

@@ -91,7 +91,7 @@ class Visit(Look):
     __slots__ = ("follow", "names", "outside", "root")
 
     def __init__(self, root: str, names: list[str], wish: Wish, *, follow: bool) -> None:
-        super().__init__(root, wish, keep=False)
+        super().__init__(root, wish)
         self.root = root
         self.names = names
         self.follow = follow
