@@ -203,8 +203,8 @@ class FileResponse(StreamResponse):
 
     # ---- the plain case: a small file, as it lies there, for a client that wants nothing special
 
-    @property
-    def _headers(self) -> CIMultiDict[str]:  # type: ignore[override]
+    @property  # type: ignore[override]  # HeadersMixin only looks into it
+    def _headers(self) -> CIMultiDict[str]:
         fields = self._fields
         if fields is None:
             fields = super()._headers
