@@ -38,7 +38,9 @@ if TYPE_CHECKING:
     from ssl import SSLContext
     from types import FrameType
 
+    from .request import BaseRequest
     from .server import Server
+    from .stream_response import StreamResponse
 
 __all__ = ("GunicornUVLoopWebWorker", "GunicornWebWorker")
 
@@ -74,6 +76,7 @@ class GunicornWebWorker(base.Worker):  # type: ignore[misc,unused-ignore]
         self._runner: AppRunner | None = None
         self._wake: asyncio.Event | None = None
         self._serving = False
+        self._requests = 0
 
     def new_loop(self) -> asyncio.AbstractEventLoop:
         """Make the worker's loop."""
@@ -104,15 +107,28 @@ class GunicornWebWorker(base.Worker):  # type: ignore[misc,unused-ignore]
             self._runner = runner = await self._make_runner()
             try:
                 await runner.setup()
+                if self.cfg.max_requests:
+                    self._count(runner.protocol_factory)
                 await self._listen(runner)
                 self._serving = True
-                assert runner.server is not None
-                await self._watch(runner.server)
+                await self._watch()
             finally:
                 await runner.cleanup()
         finally:
             beat.cancel()
             await asyncio.wait([beat])
+
+    def _count(self, server: Server) -> None:
+        """Count the requests that the server hands over."""
+        handler = server.request_handler
+
+        async def counted(request: BaseRequest) -> StreamResponse:
+            self._requests += 1
+            if self._requests > self.max_requests:
+                self._end_watch()
+            return await handler(request)
+
+        server.request_handler = counted
 
     async def _listen(self, runner: AppRunner) -> None:
         ssl_context = self._create_ssl_context(self.cfg) if self.cfg.is_ssl else None
@@ -149,12 +165,12 @@ class GunicornWebWorker(base.Worker):  # type: ignore[misc,unused-ignore]
             self.notify()
             await asyncio.sleep(BEAT)
 
-    async def _watch(self, server: Server) -> None:
-        """Wait until the worker is to end."""
+    async def _watch(self) -> None:
+        """Wait until the worker is to end; a look each BEAT finds what wakes nobody."""
         assert self._wake is not None
         pid = os.getpid()
         while self.alive:
-            if server.requests_count > self.max_requests:
+            if self._requests > self.max_requests:
                 self.log.info("Max requests, shutting down: %s", self)
                 self.alive = False
             elif pid == os.getpid() and self.ppid != os.getppid():
