@@ -22,7 +22,6 @@ and as few steps as possible; one attribute, -1 while anything is unusual, keeps
 from __future__ import annotations
 
 from codecs import utf_8_decode
-from io import StringIO
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from ..errors import WebSocketError
@@ -54,8 +53,8 @@ PIECE: Final = 64 * 1024
 INFLATED_LIMIT: Final = 4 * 1024 * 1024
 """Bytes of inflated output in one call: 64 KiB, which a socket gives at once, may inflate to 64 MiB."""
 
-SMALL_PIECE: Final = 1024
-"""Pieces below are gathered in one buffer, so that a peer which sends single bytes costs no object for each."""
+MAX_PIECES: Final = 256
+"""Pieces of a message that are kept before they are joined, so that single bytes do not cost an object each."""
 
 TEXT: Final = WSMsgType.TEXT
 BINARY: Final = WSMsgType.BINARY
@@ -78,9 +77,9 @@ class WebSocketDecoder:
     """
 
     __slots__ = (
-        "_chars", "_chunks", "_control", "_decode_text", "_ending", "_fin", "_inflated", "_inflating", "_key", "_left",
-        "_long", "_masked", "_opcode", "_rest", "_short", "_size", "_stream_next", "_streaming", "_text", "_type",
-        "_undecoded", "closed", "deflate", "error", "max_msg_size", "pending", "stream_over",
+        "_control", "_decode_text", "_ending", "_fin", "_inflated", "_inflating", "_joined", "_key", "_left",
+        "_long", "_masked", "_opcode", "_pieces", "_rest", "_short", "_size", "_stream_next", "_streaming", "_text",
+        "_type", "_undecoded", "closed", "deflate", "error", "max_msg_size", "pending", "stream_over",
     )  # fmt: skip
 
     def __new__(cls, *, role: Literal["client", "server"], **options: Any) -> WebSocketDecoder:
@@ -122,8 +121,8 @@ class WebSocketDecoder:
         self._streaming = False
         self._stream_next = False
         self._undecoded = b""  # the beginning of a character
-        self._chunks: list[bytes | bytearray] | None = None
-        self._chars: StringIO | None = None
+        self._pieces: list[Any] = []  # all text or all bytes
+        self._joined: list[Any] = []
         self._control = b""  # of a control frame, which may stand between the frames of a message
         self._open()
 
@@ -229,7 +228,7 @@ class WebSocketDecoder:
         self.pending = False
         self._short = self._long = -1
         self._rest = self._undecoded = b""
-        self._chunks = self._chars = None
+        self._pieces, self._joined = [], []
 
     def _fail(self, events: list[Event], error: WebSocketError) -> list[Event]:
         self.error = error
@@ -274,13 +273,13 @@ class WebSocketDecoder:
                     inflated = deflate.inflate(payload, self.max_msg_size)
                     self._inflated += len(inflated)
                     if self._decode_text:
-                        events.append(WSMessage(TEXT, inflated.decode(), ""))
+                        events.append(_message(WSMessage, (TEXT, inflated.decode(), "")))
                     else:
-                        events.append(WSMessageTextBytes(TEXT, inflated, ""))
+                        events.append(_message(WSMessageTextBytes, (TEXT, inflated, "")))
                 elif first == 0xC2:
                     inflated = deflate.inflate(payload, self.max_msg_size)
                     self._inflated += len(inflated)
-                    events.append(WSMessage(BINARY, inflated, ""))
+                    events.append(_message(WSMessage, (BINARY, inflated, "")))
                 else:
                     return False
             except WebSocketError as exc:
@@ -291,7 +290,7 @@ class WebSocketDecoder:
                 return False
             return True
         if first == 0x81:
-            events.append(WSMessageTextBytes(TEXT, payload, ""))
+            events.append(_message(WSMessageTextBytes, (TEXT, payload, "")))
             return True
         return False
 
@@ -460,15 +459,18 @@ class WebSocketDecoder:
         """Add to the message under way what was unmasked and inflated."""
         kind = self._type
         assert kind is not None
-        content: str | bytes = piece
+        content: Any = piece
         if kind is TEXT and self._decode_text:
             if self._undecoded:
                 piece = self._undecoded + piece
             content, used = utf_8_decode(piece, "strict", final)
-            self._undecoded = piece[used:]
+            rest = self._undecoded = piece[used:]
+            if rest[:1] == b"\xed" and rest[1:] > b"\x9f":  # half a surrogate, which the decoder would wait for
+                utf_8_decode(rest, "strict", True)
         if self._streaming or final:
-            if self._chunks is not None or self._chars is not None:
-                content = self._collect(content)
+            if self._pieces:
+                content = content[:0].join([*self._joined, *self._pieces, content])
+                self._pieces, self._joined = [], []
             if self._streaming:
                 if content or final:
                     events.append(Part(kind, content, final))
@@ -479,31 +481,11 @@ class WebSocketDecoder:
             if final:
                 self._type = None
                 self._streaming = self._inflating = False
-        elif isinstance(content, str):
-            if self._chars is None:
-                self._chars = StringIO(newline="\n")
-            self._chars.write(content)
-        elif self._chunks is None:
-            self._chunks = [content]
-        elif len(content) < SMALL_PIECE:
-            last = self._chunks[-1]
-            if isinstance(last, bytearray):
-                last += content
-            else:
-                self._chunks.append(bytearray(content))
-        else:
-            self._chunks.append(content)
-
-    def _collect(self, content: str | bytes) -> str | bytes:
-        """Return what was gathered, with the last piece."""
-        chars, chunks = self._chars, self._chunks
-        self._chars = self._chunks = None
-        if isinstance(content, str):
-            if chars is None:
-                return content
-            chars.write(content)
-            return chars.getvalue()
-        return b"".join([*(chunks or ()), content])
+        elif content:
+            if len(self._pieces) == MAX_PIECES:
+                self._joined.append(content[:0].join(self._pieces))
+                self._pieces.clear()
+            self._pieces.append(content)
 
 
 class _MaskedDecoder(WebSocketDecoder):

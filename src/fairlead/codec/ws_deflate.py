@@ -304,7 +304,8 @@ class Inflater:
             out: bytes = engine.decompress(data, limit)
         except self._errors as exc:
             raise _corrupt(exc) from exc
-        self._held = engine.unconsumed_tail
+        # Behind a final block zlib shows the same bytes as unused_data.
+        self._held = b"" if engine.eof else engine.unconsumed_tail
         if engine.eof and not (limit and len(out) >= limit):
             out += self._next_streams(engine, limit and limit - len(out))
         # zlib holds output back only when it has filled the room that it was given.
@@ -345,7 +346,7 @@ class Inflater:
                 out += engine.decompress(rest, limit and limit - len(out))
             except self._errors as exc:
                 raise _corrupt(exc) from exc
-            self._held = engine.unconsumed_tail
+            self._held = b"" if engine.eof else engine.unconsumed_tail
             if limit and len(out) >= limit:
                 break
         return out

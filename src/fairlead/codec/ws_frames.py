@@ -175,9 +175,13 @@ def mask(data: bytes | bytearray | memoryview, key: bytes) -> bytes:
 
 # ------------------------------------------------------------------------------------------------------------ encoding
 
-# The first two bytes of every short frame, by first byte and length byte: FIN and an opcode, compressed or not.
-_FIRST_BYTES: Final = [FIN | rsv1 | opcode for rsv1 in (0, RSV1) for opcode in (0, 1, 2, 8, 9, 10)]
-_SHORT: Final = {first: [bytes((first, length)) for length in range(256)] for first in _FIRST_BYTES}
+# The first two bytes of short frames: by first byte, which is seldom more than two values, and by second byte.
+_short: Final[dict[int, list[bytes]]] = {}
+
+
+def _heads(first: int) -> list[bytes]:
+    _short[first] = heads = [bytes((first, second)) for second in range(256)]
+    return heads
 
 
 def frame_head(first: int, size: int, masked: int = 0) -> bytes:
@@ -193,7 +197,10 @@ def encode_unmasked(first: int, payload: bytes) -> bytes:
     """Return a frame of a server: `first` is FIN, RSV1 and the opcode in one byte, as in the frame."""
     size = len(payload)
     if size < 126:
-        return _SHORT[first][size] + payload
+        try:
+            return _short[first][size] + payload
+        except KeyError:
+            return _heads(first)[size] + payload
     return frame_head(first, size) + payload
 
 
@@ -203,7 +210,10 @@ def encode_masked(first: int, payload: bytes, key: int) -> bytes:
     if size < 126:
         # The key stands in front of the payload: masking nothing but zeros gives it.
         whole = int.from_bytes(payload) ^ (key * REPEAT[size + 7 >> 2] >> CUT[size])
-        return _SHORT[first][size + 128] + whole.to_bytes(size + 4)
+        try:
+            return _short[first][size + 128] + whole.to_bytes(size + 4)
+        except KeyError:
+            return _heads(first)[size + 128] + whole.to_bytes(size + 4)
     if size <= TABLE_LIMIT:
         whole = int.from_bytes(payload) ^ (key * REPEAT[size + 7 >> 2] >> CUT[size])
         return frame_head(first, size, MASKED) + whole.to_bytes(size + 4)
