@@ -296,7 +296,8 @@ async def test_streams_end_soon_and_their_handlers_are_told() -> None:
             async with session.get(url) as response:
                 assert await response.content.readexactly(5) == b"begun"
                 with Stopwatch() as watch:
-                    await runner.cleanup()
+                    async with asyncio.timeout(5):
+                        await runner.cleanup()
                 if handler is polite:
                     assert await response.read() == b" ended"
         assert watch.seconds < QUICK
