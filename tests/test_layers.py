@@ -30,7 +30,7 @@ SOURCE = Path(__file__).parent.parent / "src" / PACKAGE
 LAYERS = {
     "words": "version hdrs typedefs keys signals errors",
     "codec": "grammar events fields framing chunked http1 coding mime disposition links dates cookies forms multipart"
-    " urls challenge conditional preconditions forwarded ws_handshake ws_frames ws_deflate ws_decoder ws",
+    " urls challenge json_text conditional preconditions forwarded ws_handshake ws_frames ws_deflate ws_decoder ws",
     "wire": "clock streams queues writer exchange pieces link h1_link sockets tls dns eyeballs pool dial proxy",
     "message": "facts mixins text body files payload parts multipart formdata ws_channel",
     "client": "tracing auth env cookiejar timeouts redirects options connector template response request tcp"

@@ -550,11 +550,11 @@ class RequestDecoder(Decoder):
     After the END of a request for a tunnel or an upgrade (`held` is true then) the owner must answer with one of
     `tunnel()` and `resume()`.  With `one_by_one` the same holds for every request behind which something came.
 
-    Programs send the same request again and again.  A small request without a body that is byte for byte the one before
-    is not decoded again: the same head, which nobody may change, is returned once more.
+    Programs send the same request again and again.  The head of a small request that is byte for byte the one before is
+    not decoded again: the same head, which nobody may change, is returned once more.
     """
 
-    __slots__ = ("_known", "_known_bytes", "_one_by_one")
+    __slots__ = ("_known", "_known_bytes", "_known_head", "_one_by_one")
 
     def __init__(
         self,
@@ -567,26 +567,41 @@ class RequestDecoder(Decoder):
         super().__init__(max_line_size=max_line_size, max_field_size=max_field_size, max_headers=max_headers)
         self._one_by_one = one_by_one
         self._known_bytes: bytes | None = None
+        self._known_head: RequestHead
         self._known: tuple[Event, ...] = ()
 
     def feed(self, data: bytes) -> Sequence[Event]:
         if self._state == _HEAD and not self._tail:
-            if data == self._known_bytes:
-                return self._known
-            if len(data) <= MAX_REPEATED and data.endswith(b"\r\n\r\n") and data.find(b"\r\n\r\n") == len(data) - 4:
-                try:
-                    head = self._parse_fast(data[:-2]) if len(data) - 4 <= self._small else None
-                except ProtocolError as exc:
-                    return [self._close(exc)]
-                if head is not None and head.length == 0:
-                    self._empty_lines = 0
-                    whole = (head, END)
-                    if self._rest == _HEAD:
-                        self._known_bytes, self._known = data, whole
-                    else:
-                        self._state = self._rest
-                    return whole
+            known = self._known_bytes
+            if known is not None and data.startswith(known):
+                head = self._known_head
+                extra = len(data) - len(known)
+                if head.length == extra:
+                    return (head, data[-extra:], END) if extra else self._known
+            if len(data) <= MAX_REPEATED and (events := self._feed_small(data)):
+                return events
         return super().feed(data)
+
+    def _feed_small(self, data: bytes) -> Sequence[Event]:
+        """Decode a small request that came whole, and remember its head; return nothing where it is something else."""
+        end = data.find(b"\r\n\r\n")
+        if not 0 < end <= self._small:
+            return ()
+        try:
+            head = self._parse_fast(data[: end + 2])
+        except ProtocolError as exc:
+            return [self._close(exc)]
+        extra = len(data) - end - 4
+        if not isinstance(head, RequestHead) or head.length != extra:
+            return ()
+        self._empty_lines = 0
+        if self._rest == _HEAD:
+            self._known_bytes = data[: end + 4]
+            self._known_head = head
+            self._known = (head, END)
+        else:
+            self._state = self._rest
+        return (head, data[end + 4 :], END) if extra else (head, END)
 
     @property
     def held(self) -> bool:

@@ -341,16 +341,21 @@ class RequestHandler(Link):
     def data_received(self, data: bytes) -> None:
         if self._receiver is not None:
             self._receiver.feed_data(data)
-        elif self._request is not None and self._body is None:
+        elif (self._request is not None and self._body is None) or self._behind is not None:
             self._keep(data)
         else:
             events = self.decoder.feed(data)
-            if type(events) is tuple and len(events) == 2:
-                # The common case: a small request without a body.
+            if type(events) is not tuple:
+                self._take(events)
+            elif len(events) == 2:
+                # The common cases: small requests that come whole, without a body
                 self._begin(events[0], EMPTY_PAYLOAD)  # type: ignore[arg-type]
+            elif _CONTENT_ENCODING not in events[0].headers:  # type: ignore[union-attr]
+                # and with one.
+                self._begin(events[0], events[1])  # type: ignore[arg-type]
             else:
                 self._take(events)
-            if self._request is None:
+            if self._request is None and (self._behind is not None or self.decoder.held):
                 self._go_on()
 
     def _keep(self, data: bytes) -> None:
@@ -366,13 +371,12 @@ class RequestHandler(Link):
     def _go_on(self) -> None:
         """Decode what waits behind the last answer, as long as the answers come at once."""
         decoder = self.decoder
-        while self._request is None and not self._closing:
+        while (self._request is None or self._body is not None) and not self._closing:
             if decoder.held:
                 self._take(decoder.resume())
             elif self._behind is not None:
                 data, self._behind = bytes(self._behind), None
-                if self._body is None:
-                    self.resume_reading()
+                self.resume_reading()
                 self._take(decoder.feed(data))
             else:
                 break

@@ -14,7 +14,7 @@ import json
 import time
 import warnings
 from concurrent.futures import Executor
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Self
 
 from multidict import CIMultiDict
 
@@ -22,6 +22,7 @@ from .. import hdrs
 from ..codec.coding import encoder_for
 from ..codec.fields import serialise_head
 from ..codec.framing import BODILESS
+from ..codec.json_text import json_text
 from ..message.body import PAYLOAD_REGISTRY, LookupError, Payload
 from .stream_response import LARGE_BODY_SIZE, NOW, REASONS, ContentCoding, StreamResponse, forbids_length
 
@@ -44,6 +45,7 @@ _CONTENT_TYPE = hdrs.CONTENT_TYPE
 _FRAMING = (_CONTENT_LENGTH, hdrs.TRANSFER_ENCODING, hdrs.CONNECTION, hdrs.DATE, hdrs.SERVER)
 
 _TEXT = "text/plain; charset=utf-8"
+_JSON = "application/json; charset=utf-8"
 
 # (status, reason, media type or None) → the message up to the digits of its length.
 _prefixes: dict[tuple[int, str, str | None], bytes] = {}
@@ -142,6 +144,12 @@ class Response(StreamResponse):
             raise ValueError("charset must not be in content_type argument")
         if fields is not None and _CONTENT_TYPE in fields:
             raise ValueError("passing both Content-Type header and content_type or charset params is forbidden")
+
+    def as_json(self, text: str) -> Self:
+        """Take a JSON text as the body of this new response; return the response."""
+        self._type = _JSON
+        self._body = text.encode("utf-8")
+        return self
 
     # ---- the body
 
@@ -358,7 +366,9 @@ def json_response(
     if data is not MISSING:
         if text or body:
             raise ValueError("only one of data, text, or body should be specified")
-        text = dumps(data)
+        text = json_text(data) if dumps is json.dumps else dumps(data)
+        if headers is None and content_type == "application/json" and isinstance(text, str):
+            return Response(status=status, reason=reason).as_json(text)
     return Response(text=text, body=body, status=status, reason=reason, headers=headers, content_type=content_type)
 
 
