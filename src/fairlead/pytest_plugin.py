@@ -61,6 +61,9 @@ Loops = Iterator[asyncio.AbstractEventLoop]
 LOOP = pytest.StashKey[asyncio.AbstractEventLoop]()
 """Where a node keeps the loop that its coroutine fixtures ran in."""
 
+RUNS_TESTS = pytest.StashKey[bool]()
+"""Where a run of pytest keeps whether the entry point runs coroutine tests."""
+
 
 class AiohttpClient(Protocol):
     """The type of the fixture `aiohttp_client`: makes a client of an application or of a test server."""
@@ -524,11 +527,7 @@ def no_runtime_warnings() -> Iterator[None]:
 class Installed:
     """What the entry point registers: looks who else is there, and adds what is not given by others."""
 
-    names_given = False
-    """Whether the fixtures of aiohttp's names are those of this module."""
-
-    runs_tests = False
-    """Whether coroutine tests are run here."""
+    # There is one of it in a process, and pytest may run within pytest: what was decided is kept with the run.
 
     @pytest.hookimpl(wrapper=True)
     def pytest_load_initial_conftests(
@@ -536,15 +535,16 @@ class Installed:
     ) -> Generator[None, object, object]:
         """Decide when the first conftest files have been read, and with them the plugins that they ask for."""
         result = yield
-        self.join(early_config.pluginmanager)
+        names_given = self.join(early_config)
         # An option that is there twice is an error, and a test module may ask for aiohttp's plugin later on.
-        wanted = any(arg.startswith("--aiohttp-") or arg in ("-h", "--help") for arg in args)
-        if wanted and self.names_given:
+        if names_given and any(arg.startswith("--aiohttp-") or arg in ("-h", "--help") for arg in args):
             add_options(parser)
         return result
 
-    def join(self, plugins: pytest.PytestPluginManager) -> None:
-        """Register the fixtures that the project shall have."""
+    def join(self, config: pytest.Config) -> bool:
+        """Register the fixtures that the project shall have; tell whether those of aiohttp's names are among them."""
+        plugins = config.pluginmanager
+        names_given = runs_tests = False
         here = globals()
         given = {name: here[name] for name in FAIRLEAD_NAMES}
         others_run = plugins.has_plugin("asyncio") or plugins.has_plugin("pytest_asyncio")
@@ -559,25 +559,26 @@ class Installed:
             given["pytest_generate_tests"] = pytest_generate_tests
             if others_run:
                 given |= loopless("fairlead") | loopless("aiohttp")
-            self.names_given = True
-            self.runs_tests = not others_run
+            names_given, runs_tests = True, not others_run
         # Of all objects pytest looks for fixtures in, modules are those that any version of it knows.
         plugin = ModuleType(f"{__name__}.given")
         plugin.__dict__.update(given)
         plugins.register(plugin, plugin.__name__)
+        config.stash[RUNS_TESTS] = runs_tests
+        return names_given
 
     @pytest.hookimpl(wrapper=True, trylast=True)
     def pytest_fixture_setup(
         self, fixturedef: pytest.FixtureDef[Any], request: pytest.FixtureRequest
     ) -> Generator[None, object, object]:
         """Run coroutine fixtures, unless that is left to others."""
-        if self.runs_tests:
+        if request.config.stash.get(RUNS_TESTS, False):
             return (yield from pytest_fixture_setup(fixturedef, request))
         return (yield)
 
     def pytest_pyfunc_call(self, pyfuncitem: pytest.Function) -> bool | None:
         """Run coroutine tests, unless that is left to others."""
-        return pytest_pyfunc_call(pyfuncitem) if self.runs_tests else None
+        return pytest_pyfunc_call(pyfuncitem) if pyfuncitem.config.stash.get(RUNS_TESTS, False) else None
 
 
 def is_given(name: str, plugins: pytest.PytestPluginManager) -> bool:
