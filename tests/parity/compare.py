@@ -251,10 +251,11 @@ def compared(case: str, reference: Observation, ours: Observation, differences: 
     return "\n".join([f"{case} differs:", *lines]) if lines else ""
 
 
-async def same(case: str, scenario: Scenario) -> None:
-    """Assert that aiohttp and fairlead show the same in `scenario`."""
+async def same(case: str, scenario: Scenario, differences: Mapping[str, Difference] | None = None) -> None:
+    """Assert that aiohttp and fairlead show the same in `scenario`, but for what the table of differences says."""
     from tests.parity.differences import DIFFERENCES
 
+    listed = DIFFERENCES if differences is None else differences
     if os.environ.get("PYTHONASYNCIODEBUG"):
         pytest.skip("aiohttp reads more strictly in asyncio's debug mode")
     reference, ours = libraries()
@@ -263,7 +264,7 @@ async def same(case: str, scenario: Scenario) -> None:
         seen = await asyncio.to_thread(_reference, ours, scenario)
     else:
         seen = await _watched(ours, scenario)
-    verdict = compared(case, expected, seen, {} if ours is reference else DIFFERENCES)
+    verdict = compared(case, expected, seen, {} if ours is reference else listed)
     if verdict:
         pytest.fail(verdict, pytrace=False)
 
