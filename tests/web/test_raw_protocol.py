@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import logging
 from collections.abc import Mapping
 from typing import Any
@@ -148,6 +149,27 @@ async def test_a_pipelined_request_waits_for_its_turn() -> None:
         site.gate.set()
         assert [(await client.response()).body for _ in range(2)] == [b"open", b"hello"]
         assert b"n=3" in (await client.response()).body
+
+
+@pytest.mark.parametrize("size", [100, 60_000, 200_000, 2_000_000])
+async def test_a_body_that_waits_behind_a_slow_request_is_whole_and_in_order(size: int) -> None:
+    body = b"".join(b"%09d," % i for i in range(size // 10))
+    half = max(30, size // 2)
+    for first in (0, 13):  # bytes of the body that come together with the slow request
+        async with Site(application={"client_max_size": 2 * size}) as site, connect(site.port) as client:
+            head = P + b"Content-Length: %d\r\n\r\n" % len(body)
+            await client.send(get("/gate") + head + body[:first])
+            await site.entered.wait()
+            await client.send(body[first:30])
+            await turns(20)
+            sending = asyncio.ensure_future(client.send(body[30 : half]))
+            await turns(20)
+            site.gate.set()
+            assert (await client.response()).body == b"open"
+            await sending
+            await client.send(body[half:] + HELLO)
+            assert json.loads((await client.response()).body)["body"] == body.decode()
+            assert (await client.response()).body == b"hello"
 
 
 async def test_what_waits_behind_a_slow_request_is_bounded() -> None:
