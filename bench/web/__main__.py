@@ -141,9 +141,10 @@ def measure_case(
         for rounds in all_rounds[:: -1 if number % 2 else 1]:
             if not rounds.error:
                 sample = undisturbed_round(rounds.server, case, script, connections, options.seconds)
-                rounds.error = sample.get("error", "")
-                if not rounds.error:
+                if "error" not in sample:
                     rounds.samples[number] = sample
+                elif sample["error"] != DISTURBED:
+                    rounds.error = sample["error"]
     base = next((rounds for rounds in all_rounds if rounds.server.name == BASE), None)
     for rounds in all_rounds:
         yield from rows(rounds, base, case)
@@ -153,16 +154,18 @@ def rows(rounds: Rounds, base: Rounds | None, case: Case) -> Iterator[Row]:
     """Yield the best round, since what else a machine does only ever makes a server slower, and what is beside it."""
     name, loop = rounds.server.name, rounds.server.loop
     if not rounds.samples:
-        yield Row(REQUESTS, case.name, loop, name, None, rounds.error)
+        yield Row(REQUESTS, case.name, loop, name, None, rounds.error or DISTURBED)
         return
     speeds, costs = rounds.values("requests_a_second"), rounds.values("processor")
     facts = {"median": statistics.median(speeds), "min": min(speeds), "rounds": len(speeds)}
     facts |= {f"{key}_median": statistics.median(rounds.values(key)) for key in ("p50", "p99")}
+    if busy := rounds.values("server_busy"):
+        facts["server_busy"] = statistics.median(busy)
     facts |= {"wrk_busy": max(rounds.values("wrk_busy"))} | paired_ratio(rounds, base, "requests_a_second")
     yield Row(REQUESTS, case.name, loop, name, max(speeds), rounds.error, facts)
     if costs:
         facts = {"median": statistics.median(costs), "max": max(costs)}
-        facts |= {f"{key}_median": statistics.median(rounds.values(key)) for key in ("user", "system", "server_busy")}
+        facts |= {f"{key}_median": statistics.median(rounds.values(key)) for key in ("user", "system")}
         yield Row(PROCESSOR, case.name, loop, name, min(costs), facts=facts | paired_ratio(rounds, base, "processor"))
 
 

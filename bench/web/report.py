@@ -19,6 +19,7 @@ REQUESTS = "requests/s"
 PROCESSOR = "processor µs"
 BASE = "aiohttp"  # what the others are compared with
 SATURATED = 0.97  # of wrk's core: from here on, requests/s say what wrk can do
+CROWDED = 0.85  # of the server's core: below, other processes had the rest, or wrk could not keep the server busy
 TITLES = {
     REQUESTS: "Requests a second: best round, median round, ÷ aiohttp.web (median of the ratios in each round)",
     PROCESSOR: "User and system µs of the server for a request: best round, median round, ÷ aiohttp.web",
@@ -38,7 +39,10 @@ def cell(results: Results, measure: str, case: str, loop: str, server: str) -> s
     if row is None or row.value is None:
         return "-"
     ratio = ratio_of(results, row)
-    mark = "*" if measure == REQUESTS and row.facts.get("wrk_busy", 0) > SATURATED else ""
+    mark = ""
+    if measure == REQUESTS:
+        mark += "*" if row.facts.get("wrk_busy", 0) > SATURATED else ""
+        mark += "†" if row.facts.get("server_busy", 1) < CROWDED else ""
     median = f" {short(row.facts['median']):>6}" if "median" in row.facts else ""
     return f"{mark}{short(row.value):>6}{median} {f'{ratio:5.2f}' if ratio is not None else '    -'}"
 
@@ -73,7 +77,12 @@ def show(results: Results, cases: Sequence[Case], loops: Sequence[str], servers:
             console.print(f"[dim]{server}: {made_of}[/]", highlight=False)
     notes = [f"{row.library}, {row.case}, {row.loop}: {row.error}" for row in results.rows if row.error]
     if any(row.facts.get("wrk_busy", 0) > SATURATED for row in results.rows):
-        notes.append("* wrk had no time left: the server can do more")
+        notes.append("* wrk had no time left: the server can do more; compare processor time")
+    if any(row.facts.get("server_busy", 1) < CROWDED for row in results.rows):
+        notes.append(
+            "† the server did not have its core to itself in the median round, or was not kept busy: compare processor "
+            "time; on a crowded core, a server of several processes gets more than its share"
+        )
     for note in dict.fromkeys([*notes, *results.notes]):
         console.print(note, markup=False, highlight=False)
 
