@@ -194,4 +194,6 @@ def test_a_range_is_the_slice_that_it_looks_like(first: int, last: int, size: in
 @given(st.text(alphabet="bytes=0123456789-, \tx\x00", max_size=40))
 def test_any_text_selects_bytes_that_exist(field: str) -> None:
     span = select_span(field, 7)
-    assert span is None or span == UNSATISFIABLE or (span.length > 0 and 0 <= span.first <= span.first + span.length <= 7)
+    assert (
+        span is None or span == UNSATISFIABLE or (span.length > 0 and 0 <= span.first <= span.first + span.length <= 7)
+    )

@@ -143,6 +143,7 @@ class Look:
         "body",
         "coding",
         "directory",
+        "error",
         "file",
         "left",
         "lock",
@@ -168,6 +169,7 @@ class Look:
         self.body: bytes | None = None
         self.file: io.FileIO | None = None
         self.lock: threading.Lock | None = None  # of the file, which one thread reads and another may close
+        self.error: OSError | None = None
         self.directory = False
         self.left = False  # nobody waits for the outcome any more
 
@@ -177,7 +179,7 @@ class Look:
             self.file.close()
 
     def run(self) -> None:
-        """Ask the disk, in whatever thread; raises OSError where neither the path nor the client is to blame."""
+        """Ask the disk, in whatever thread; `error` is set where neither the path nor the client is to blame."""
         try:
             self._find()
         except ValueError:  # a NUL, or letters that no file name has
@@ -188,14 +190,15 @@ class Look:
             self.close()
 
     def _fail(self, exc: OSError) -> None:
-        """Turn the error of a system call into a status, or raise it."""
+        """Turn the error of a system call into a status."""
         self.span = None
         if exc.errno in _DENIED:
             self.status = 403
         elif exc.errno in _ABSENT or getattr(exc, "winerror", None) == _ERROR_INVALID_NAME:
             self.status = 404
         else:
-            raise exc
+            self.status = 500
+            self.error = exc
 
     def _find(self) -> None:
         if not self._serve_sibling():

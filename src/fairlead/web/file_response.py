@@ -120,7 +120,7 @@ class FileResponse(StreamResponse):
     """The file at a path, or the part of it that the request asks for.
 
     Status 200 becomes 206, 304, 412 or 416 as the request's conditions say, 403 where there is something else than a
-    file or no permission to read it, 404 where there is nothing. ETag, Last-Modified, Accept-Ranges and Content-Range
+    file or no permission to read it, 404 where there is nothing, 500 where the disk fails, which is logged. ETag, Last-Modified, Accept-Ranges and Content-Range
     are set by the response; Content-Type by the file's name unless it is given. Where the request accepts it, a regular
     file with the same name and `.br`, `.zst` or `.gz` after it is sent instead.
     """
@@ -170,8 +170,8 @@ class FileResponse(StreamResponse):
     async def prepare(self, request: BaseRequest) -> AbstractStreamWriter | None:
         """Look at the file, decide what the request gets, and send it.
 
-        Raises ConnectionError when the client has gone, OSError when the disk fails. Cancellation closes the file and
-        the connection, where the head is already sent.
+        Raises ConnectionError when the client has gone, OSError when the disk fails after the head was sent.
+        Cancellation closes the file, and the connection where the head was sent.
         """
         if self.prepared:
             return await super().prepare(request)
@@ -189,6 +189,8 @@ class FileResponse(StreamResponse):
             look = Look(self._name, Wish(request, self._status, whole=whole))
             await take(look)
         self._asked = None
+        if look.error is not None:
+            logger.error("%s can not be read", self._name, exc_info=look.error)
         if look.body is not None and type(self) is FileResponse and request.plain:
             message = self._render(look)
             if message is not None:
@@ -259,38 +261,48 @@ class FileResponse(StreamResponse):
     def _describe(self, look: Look) -> None:
         """Set status and header fields by what was found."""
         headers = self._headers
+        span = look.span
         if look.status != self._status:
             self.set_status(look.status)
-        if look.coding is not None or look.wish.whole:
-            self._vary()
-        span = look.span
         if span is None:
             self._compression = self._chunked = False
-        if span is None and look.status != 304:
-            headers[hdrs.CONTENT_LENGTH] = "0"
-            if look.status == 416:
-                headers[hdrs.CONTENT_RANGE] = f"bytes */{look.size}"
-            return
-        compressed = look.wish.whole and look.coding is None
-        # RFC 9110 section 8.8.1: what is compressed on the way is not the same bytes each time.
-        headers[hdrs.ETAG] = f'W/"{look.tag}"' if compressed else f'"{look.tag}"'
-        headers[hdrs.LAST_MODIFIED] = last_modified(look.modified)
-        if span is None:
-            headers.pop(hdrs.CONTENT_LENGTH, None)
+            self._describe_empty(look)
             return
         if hdrs.CONTENT_TYPE not in headers:
             headers[hdrs.CONTENT_TYPE] = CONTENT_TYPES.guess_file_type(self._name)[0] or FALLBACK_CONTENT_TYPE
+        if look.coding is not None:
+            headers[hdrs.CONTENT_ENCODING] = look.coding
+        compressed = look.wish.whole and look.coding is None
+        self._validate(look, weakly=compressed)
+        if not self._chunked:
+            headers[hdrs.CONTENT_LENGTH] = str(span.length)
         if compressed:
+            # The bytes of a range are those of the file as it lies there; these are not.
             headers.pop(hdrs.ACCEPT_RANGES, None)
         else:
             headers[hdrs.ACCEPT_RANGES] = "bytes"
             self._compression = False
-        if look.coding is not None:
-            headers[hdrs.CONTENT_ENCODING] = look.coding
         if look.status == 206 and span.length:
             headers[hdrs.CONTENT_RANGE] = f"bytes {span.first}-{span.first + span.length - 1}/{look.size}"
-        if not self._chunked:
-            headers[hdrs.CONTENT_LENGTH] = str(span.length)
+
+    def _describe_empty(self, look: Look) -> None:
+        """Do so for an answer without a body: an error, or 304."""
+        headers = self._headers
+        if look.status == 304:
+            self._validate(look, weakly=look.wish.whole and look.coding is None)
+            headers.pop(hdrs.CONTENT_LENGTH, None)
+            return
+        if look.status == 416:
+            headers[hdrs.CONTENT_RANGE] = f"bytes */{look.size}"
+        headers[hdrs.CONTENT_LENGTH] = "0"
+
+    def _validate(self, look: Look, *, weakly: bool) -> None:
+        """Set the validators (RFC 9110 section 8.8): what is compressed on the way is not the same bytes each time."""
+        headers = self._headers
+        if look.coding is not None or look.wish.whole:
+            self._vary()
+        headers[hdrs.ETAG] = f'W/"{look.tag}"' if weakly else f'"{look.tag}"'
+        headers[hdrs.LAST_MODIFIED] = last_modified(look.modified)
 
     def _vary(self) -> None:
         """Say that another Accept-Encoding may get another answer (RFC 9110 section 12.5.5)."""
@@ -318,9 +330,11 @@ class FileResponse(StreamResponse):
                 sent = await self._transfer(request, writer, look, span)
                 if sent == span.length:
                     await super().write_eof()
-        except BaseException:
+        except BaseException as exc:
             # Whatever was sent is not the whole, and only the end of the connection can say so.
             _cut(protocol)
+            if isinstance(exc, OSError) and not isinstance(exc, ConnectionError):
+                logger.error("%s can not be read any further", self._name, exc_info=exc)
             raise
         if sent != span.length:
             logger.warning("%s became shorter while it was sent: %d of %d bytes", self._name, sent, span.length)

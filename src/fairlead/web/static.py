@@ -339,4 +339,3 @@ def _item(here: str, name: str, is_directory: bool) -> str:
     """Write the line of one name, which may be anything that a file system allows."""
     text = _shown(name + "/" if is_directory else name)
     return f'<li><a href="{html.escape(f"{here}/{_quoted(name)}")}">{text}</a></li>'
-
