@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Callable
 
 import screen
 import server
+from yarl import URL
 
 import fairlead
 
@@ -113,8 +114,8 @@ async def static_page(session: fairlead.ClientSession) -> None:
         screen.line(f"{response.status} {response.headers['Content-Range']}: {await response.text()}")
     async with session.get("/page/index.html", headers={"If-None-Match": tag}) as response:
         screen.line(f"{response.status} {response.reason}: the copy is still good")
-    async with session.get("/page/../server.py") as response:
-        screen.line(f"{response.status} /page/../server.py: nothing outside of the directory")
+    async with session.get(URL("/page/..%2Fserver.py", encoded=True)) as response:
+        screen.line(f"{response.status} /page/..%2Fserver.py: nothing outside of the directory")
 
 
 async def goodbye(session: fairlead.ClientSession, peer: server.Running) -> None:

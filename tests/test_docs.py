@@ -5,6 +5,9 @@ Every page is run from top to bottom, as a reader would: ``python`` blocks share
 (a ``text`` block right behind a ``python`` block, the lines behind a command) is compared; ``...`` stands for anything.
 Host names lead to a server on this machine (see ``tests/docs_site.py``), and the files that examples read are there.
 
+A block behind ``<!-- file: name -->`` is a file. Commands that serve run in the background until the next one or the
+page's end, ``curl`` and ``pytest`` run as they are, and 8080 stands for a free port in all of them.
+
 A block that cannot run everywhere is preceded by ``<!-- not run: reason -->``, and still has to compile.
 """
 
@@ -14,11 +17,17 @@ import ast
 import asyncio
 import gc
 import importlib
+import importlib.util
 import inspect
 import os
 import re
 import shlex
+import shutil
+import signal
+import socket
+import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,7 +36,7 @@ from typing import Any
 import pytest
 
 import fairlead
-from fairlead import cli
+from fairlead import cli, pytest_plugin, test_utils, web
 from fairlead.codec.events import END
 from fairlead.errors import ProtocolError
 from fairlead.wire import dns, tls
@@ -36,9 +45,16 @@ ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"
 PAGES = [*sorted(ROOT.glob("*.md")), *sorted(DOCS.rglob("*.md"))]
 LANGUAGES = {"python", "console", "text"}
-FENCE = re.compile(r"^(?:<!-- not run: (?P<reason>[^>]+) -->\n)?```(?P<lang>\w*)\n(?P<code>.*?)^```", re.M | re.S)
+FENCE = re.compile(
+    r"^(?:<!-- (?:not run: (?P<reason>[^>]+)|file: (?P<file>[\w./]+)) -->\n)?```(?P<lang>\w*)\n(?P<code>.*?)^```",
+    re.M | re.S,
+)
 LINK = re.compile(r"\[[^\]]+\]\(([^)\s]+)\)")
 HEADING = re.compile(r"^#+ (.+)$", re.M)
+# What servers of the examples listen at; it stands for a free port.
+PORT = "8080"
+# Commands that serve until the next one, or until the end of the page.
+SERVING = ("python hello.py", "python -m fairlead.web ", "gunicorn ")
 # Commands of console blocks that are about the reader's machine; what they name is checked by other tests.
 NOT_RUN = ("git ", "cd ", "make ", "pip ", "python -m pip ", "python3 -m venv ", ". ", "python -m bench")
 
@@ -52,6 +68,7 @@ class Block:
     language: str
     code: str
     reason: str | None
+    file: str | None
     output: str | None = None
 
     @property
@@ -69,7 +86,7 @@ def blocks_of(page: Path) -> list[Block]:
     end = 0
     for match in FENCE.finditer(text):
         line = text[: match.start("code")].count("\n") + 1
-        block = Block(page, line, match["lang"], match["code"], match["reason"])
+        block = Block(page, line, match["lang"], match["code"], match["reason"], match["file"])
         if (
             block.language == "text"
             and found
@@ -120,6 +137,9 @@ def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     (tmp_path / "photo.jpg").write_bytes(bytes(300_000))
     authority().cert_pem.write_to_path(tmp_path / "ca.pem")
     (tmp_path / "server.pem").write_text(certificate())
+    server = authority().issue_cert("localhost", "127.0.0.1")
+    server.cert_chain_pems[0].write_to_path(tmp_path / "cert.pem")
+    server.private_key_pem.write_to_path(tmp_path / "key.pem")
     client = authority().issue_cert("client.example.org")
     client.cert_chain_pems[0].write_to_path(tmp_path / "client.pem")
     client.private_key_pem.write_to_path(tmp_path / "client.key")
@@ -130,6 +150,39 @@ def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
         yield tmp_path
 
 
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port: int = listener.getsockname()[1]
+        return port
+
+
+class Served:
+    """A server that a console block has started."""
+
+    def __init__(self, argv: list[str]) -> None:
+        self.output = Path("served.log")
+        paths = [str(Path.cwd()), str(ROOT / "src")]
+        environ = {**os.environ, "PYTHONPATH": os.pathsep.join(paths), "PYTHONUNBUFFERED": "1"}
+        with self.output.open("wb") as log:
+            self.process = subprocess.Popen(argv, stdout=log, stderr=subprocess.STDOUT, env=environ)
+
+    def said(self) -> str:
+        return self.output.read_text(encoding="utf-8")
+
+    def wait_for(self, place: str, expected: str) -> None:
+        """Wait until the last that the page shows is there, then compare."""
+        last = [piece for piece in re.split(r"\.\.\.|\n", expected) if piece.strip()][-1]
+        until = time.monotonic() + 20
+        while last not in self.said() and self.process.poll() is None and time.monotonic() < until:
+            time.sleep(0.02)
+        check_output(place, expected, self.said())
+
+    def stop(self) -> None:
+        """Do what Ctrl-C does."""
+        self.process.send_signal(signal.SIGINT)
+        assert self.process.wait(20) == 0, self.said()
+
+
 class Reader:
     """Somebody who tries every example of one page, in order."""
 
@@ -137,9 +190,30 @@ class Reader:
         self.names: dict[str, Any] = {"__name__": "__main__"}
         self.capfd = capfd
         self.exit_code = 0
+        self.port = str(free_port())
+        self.served: Served | None = None
+
+    def close(self) -> None:
+        self.names.clear()
+        if self.served is not None:
+            self.served.process.kill()
+            self.served.process.wait()
+
+    def stop(self) -> None:
+        served, self.served = self.served, None
+        if served is not None:
+            served.stop()
 
     def run(self, block: Block, runner: asyncio.Runner) -> None:
-        if block.language == "python":
+        block.code = block.code.replace(PORT, self.port)
+        if block.output is not None:
+            block.output = block.output.replace(PORT, self.port)
+        if block.file is not None:
+            Path(block.file).parent.mkdir(parents=True, exist_ok=True)
+            Path(block.file).write_text(block.code, encoding="utf-8")
+            if block.language == "python":
+                compiled(block)
+        elif block.language == "python":
             code = compiled(block)
             if not block.reason:
                 self.run_python(block, code, runner)
@@ -173,8 +247,32 @@ class Reader:
                 sys.stdout.flush()
                 got = self.capfd.readouterr()
                 check_output(block.place, output, got.err + got.out)
+            elif command.startswith(SERVING):
+                self.serve(block.place, command, output)
+            elif command.startswith(("curl ", "pytest")):
+                self.run_program(block.place, command, output)
             else:
                 assert command.startswith(NOT_RUN), f"{block.place}: who runs {command!r}?"
+
+    def serve(self, place: str, command: str, output: str) -> None:
+        self.stop()
+        argv = shlex.split(command)
+        if argv[0] == "gunicorn":
+            if importlib.util.find_spec("gunicorn") is None:
+                return
+            argv = ["python", "-m", *argv]
+        self.served = Served([sys.executable, *argv[1:]])
+        self.served.wait_for(place, output)
+
+    def run_program(self, place: str, command: str, output: str) -> None:
+        argv = shlex.split(command)
+        if argv[0] == "pytest":
+            argv = [sys.executable, "-m", "pytest", "-p", "fairlead.pytest_plugin", "-p", "no:cacheprovider", *argv[1:]]
+        elif shutil.which("curl") is None or self.served is None:
+            return
+        environ = {**os.environ, "PYTHONPATH": str(ROOT / "src")}
+        done = subprocess.run(argv, capture_output=True, text=True, check=False, timeout=60, env=environ)
+        check_output(place, output, done.stdout)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=page_id)
@@ -184,10 +282,13 @@ def test_what_a_page_shows_is_what_happens(page: Path, desk: Path, capfd: pytest
     with asyncio.Runner() as runner:
         loop = runner.get_loop()
         loop.set_exception_handler(lambda loop, context: problems.append(str(context)))
-        for block in blocks_of(page):
-            reader.run(block, runner)
-        runner.run(asyncio.sleep(0))
-    reader.names.clear()
+        try:
+            for block in blocks_of(page):
+                reader.run(block, runner)
+            runner.run(asyncio.sleep(0))
+            reader.stop()
+        finally:
+            reader.close()
     gc.collect()
     assert not problems
 
@@ -277,10 +378,81 @@ def test_every_room_is_on_the_architecture_page() -> None:
         assert any(str(module).endswith(f"/{name}") for module in source_modules()), f"{name} is no module"
 
 
+def public_members(kind: type) -> set[str]:
+    """The public attributes that a class and its bases in fairlead define."""
+    bases = [base for base in kind.__mro__ if base.__module__.startswith("fairlead.")]
+    return {name for base in bases for name in vars(base) if not name.startswith("_")}
+
+
 def test_every_public_name_is_in_the_reference() -> None:
     page = (DOCS / "reference" / "client.md").read_text(encoding="utf-8")
     missing = [name for name in fairlead.__all__ if not re.search(rf"`@?{name}\b", page)]
     assert not missing
+
+
+def test_every_public_name_of_the_server_is_in_its_reference() -> None:
+    quoted = words_in_code("reference/server.md")
+    assert not set(web.__all__) - quoted
+    assert not set(test_utils.__all__) - quoted
+    assert not {*pytest_plugin.FAIRLEAD_NAMES, *pytest_plugin.AIOHTTP_NAMES} - quoted
+
+
+def words_in_code(page: str) -> set[str]:
+    """The words that stand between backticks."""
+    spans = re.findall(r"`([^`]+)`", (DOCS / page).read_text(encoding="utf-8"))
+    return {word for span in spans for word in re.findall(r"\w+", span)}
+
+
+def test_names_that_are_functions_are_no_modules() -> None:
+    """`fairlead.web` has modules that are called like functions; importing them must not hide the functions."""
+    modules = [name for name in web.__all__ if inspect.ismodule(getattr(web, name))]
+    assert not modules
+
+
+HOOKS = set(
+    # For subclasses and for the parts of the server among themselves.
+    "ATTRS answered bind close_files decoded expect expects find finds_at_once holds_files hooked index_resource plain"
+    " prepare_hook register_site check_site unregister_site render rendered rest_of set_match_info unindex_resource"
+    " writer_used"
+    " NAME_SPLIT_RE VERSION_KEY DYN DYN_WITH_RE GOOD setUpAsync tearDownAsync get_app".split()
+)
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        web.AccessLogger,
+        web.AppRunner,
+        web.Application,
+        web.ContentCoding,
+        web.DynamicResource,
+        web.FileField,
+        web.FileResponse,
+        web.Request,
+        web.ResourceRoute,
+        web.Response,
+        web.RouteTableDef,
+        web.ServerRunner,
+        web.StaticResource,
+        web.TCPSite,
+        web.UrlDispatcher,
+        web.UrlMappingMatchInfo,
+        web.View,
+        test_utils.AioHTTPTestCase,
+        test_utils.TestClient,
+        test_utils.TestServer,
+    ],
+)
+def test_every_member_of_the_server_is_in_its_reference(kind: type) -> None:
+    details = {"FORMAT_RE", "LOG_FORMAT_MAP", "compile_format", "log_format"} if kind is web.AccessLogger else set()
+    renamed = {"as_json", "limit_pieces", "unlimit_pieces"}
+    assert not public_members(kind) - words_in_code("reference/server.md") - HOOKS - details - renamed
+
+
+def test_every_response_that_can_be_raised_has_its_status() -> None:
+    kinds = [getattr(web, name) for name in web.__all__ if name.startswith("HTTP")]
+    expected = {kind.__name__: str(kind.status_code) for kind in kinds if kind.status_code != -1}
+    assert {row[0].strip("`"): row[1] for row in rows("reference/server.md", "## Exceptions")} == expected
 
 
 def shown_value(value: object) -> str:
@@ -309,13 +481,39 @@ def shown_value(value: object) -> str:
     ],
 )
 def test_argument_tables_have_all_arguments_with_their_defaults(heading: str, function: Any) -> None:
-    told = {row[0].strip("`"): row[1].strip("`") for row in rows("reference/client.md", heading)}
+    check_arguments("reference/client.md", heading, function)
+
+
+def check_arguments(page: str, heading: str, function: Any, without: str = "self") -> None:
+    """Compare a table with a signature: names, order and defaults."""
+    told = {row[0].strip("`"): row[1].strip("`") for row in rows(page, heading)}
     parameters = inspect.signature(function).parameters
-    assert [*told] == [name for name in parameters if name != "self"]
+    named = [name for name, parameter in parameters.items() if parameter.kind is not parameter.VAR_KEYWORD]
+    assert [*told] == [name for name in named if name not in without.split() and not name.startswith("_")]
     for name, default in told.items():
         expected = shown_value(parameters[name].default)
         if expected and "=" not in default and not default.startswith(("see", "from")):
             assert default == expected, name
+
+
+@pytest.mark.parametrize(
+    ("heading", "function", "without"),
+    [
+        ("### `Application`", web.Application.__init__, "self"),
+        ("### Static files", web.UrlDispatcher.add_static, "self"),
+        ("### Middlewares", web.normalize_path_middleware, ""),
+        ("### `StreamResponse`", web.StreamResponse.__init__, "self"),
+        ("### Cookies", web.StreamResponse.set_cookie, "self"),
+        ("### `Response`", web.Response.__init__, "self"),
+        ("### `FileResponse`", web.FileResponse.__init__, "self"),
+        ("### `run_app`", web.run_app, ""),
+        ("### Options of the server", web.RequestHandler.__init__, "self manager loop"),
+        ("### Runners", web.AppRunner.__init__, "self"),
+        ("### Sites", web.TCPSite.__init__, "self"),
+    ],
+)
+def test_argument_tables_of_the_server_have_all_arguments(heading: str, function: Any, without: str) -> None:
+    check_arguments("reference/server.md", heading, function, without)
 
 
 def test_the_options_of_a_request_are_all_there() -> None:
@@ -326,29 +524,60 @@ def test_the_options_of_a_request_are_all_there() -> None:
     assert sorted(told) == sorted(hints)
 
 
-def test_limits_are_those_of_the_source() -> None:
-    table = rows("reference/client.md", "## Limits")
-    for name, value, *_ in table:
-        module_path, constant = re.fullmatch(r"`([\w/]+)\.py` `(\w+)`", name).groups()  # type: ignore[union-attr]
-        module = importlib.import_module("fairlead." + module_path.replace("/", "."))
+def constants_of(path: Path) -> dict[str, float]:
+    """The numbers that a module gives names to, read without importing it: some need what is not installed here."""
+    known: dict[str, Any] = {}
+    for node in ast.parse(path.read_text(encoding="utf-8")).body:
+        match node:
+            case (
+                ast.Assign(targets=[ast.Name(id=name)], value=value)
+                | ast.AnnAssign(target=ast.Name(id=name), value=ast.expr() as value)
+            ) if name.isupper():
+                try:
+                    known[name] = eval(compile(ast.Expression(value), str(path), "eval"), {"__builtins__": {}}, known)
+                except Exception:
+                    continue  # it is no number
+    return {name: value for name, value in known.items() if type(value) in (int, float) and name[0] != "_"}
+
+
+@pytest.mark.parametrize("page", ["reference/client.md", "reference/server.md"])
+def test_limits_are_those_of_the_source(page: str) -> None:
+    for name, value, *_ in rows(page, "## Limits"):
+        module_path, constant = re.fullmatch(r"`([\w/]+\.py)` `(\w+)`", name).groups()  # type: ignore[union-attr]
         number = value.partition(" ")[0].replace(",", "")
-        assert (float(number) if "." in number else int(number)) == getattr(module, constant), name
-    told = {row[0] for row in table}
-    named = re.compile(r"^((?:MAX|KEPT|TOO)_[A-Z_]+)(?:: Final)? = ", re.M)
+        said = float(number) if "." in number else int(number)
+        found = constants_of(ROOT / "src" / "fairlead" / module_path).get(constant)
+        if found is None:
+            found = getattr(importlib.import_module("fairlead." + module_path[:-3].replace("/", ".")), constant)
+        assert said == found, name
+
+
+def test_every_limit_of_the_source_is_on_a_page() -> None:
+    told = {row[0] for side in ("client", "server") for row in rows(f"reference/{side}.md", "## Limits")}
+    named = re.compile(r"(?:MAX|KEPT|TOO)_[A-Z_]+")
     for path in source_modules():
         room = path.relative_to(ROOT / "src" / "fairlead").as_posix()
-        for constant in named.findall(path.read_text(encoding="utf-8")):
-            if constant not in NO_LIMITS:
-                assert f"`{room}` `{constant}`" in told, f"{constant} of {room} is not in the table of limits"
+        for constant in constants_of(path):
+            # In the server every number is one that an administrator may ask for.
+            wanted = room.startswith("web/") or named.fullmatch(constant)
+            if wanted and constant not in NO_LIMITS and not room.startswith(NOT_OFFERED_YET):
+                assert f"`{room}` `{constant}`" in told, f"{constant} of {room} is not in a table of limits"
 
 
 NO_LIMITS = {
+    "BOOT_ERROR",
+    "FAILED",
     "MAX_CARRY",
     "MAX_DIGITS",
     "MAX_SHORT_LINE",
     "MAX_WINDOW",
+    "PORT",
+    "TLS_PORT",
 }
-"""Constants whose names look like limits of the user's data and that are details of one function."""
+"""Constants whose names look like limits of the user's data and that are details of one function, and other numbers."""
+
+NOT_OFFERED_YET = ("codec/ws_", "codec/ws.", "message/ws_")
+"""Rooms that no public name leads to."""
 
 
 def decoded(example: str) -> list[Any]:
@@ -373,6 +602,16 @@ def test_what_is_said_to_be_refused_is_an_error_with_a_name(row: list[str]) -> N
     last = decoded(row[1])[-1]
     assert isinstance(last, ProtocolError)
     assert not last.slug.startswith("h1.eof"), "it is refused for what it is, not for its end"
+
+
+@pytest.mark.parametrize("row", rows("explanation/server.md", "## Where a request ends"), ids=lambda row: row[0])
+def test_what_a_server_is_said_to_refuse_has_that_status_and_name(row: list[str]) -> None:
+    from fairlead.codec.http1 import RequestDecoder
+
+    data = row[1].strip("`").encode("latin-1").decode("unicode_escape").encode("latin-1")
+    last = RequestDecoder(one_by_one=True).feed(data)[-1]
+    assert isinstance(last, ProtocolError)
+    assert row[2] == f"{last.status} `{last.slug}`"
 
 
 def test_every_exception_says_when_it_is_raised() -> None:
