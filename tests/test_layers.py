@@ -36,7 +36,8 @@ LAYERS = {
     "client": "tracing auth env cookiejar timeouts redirects options connector template response request tcp"
     " local follow session middlewares",
     "web": "abstract errors message chain forms request stream_response response exceptions access_log protocol"
-    " server disk file_response view routes resources static router routedef middlewares disconnect app ws sites runner run worker __main__",
+    " server disk file_response view routes resources static router routedef middlewares disconnect app"
+    " ws sites runner run worker __main__",
     "edges": "abc test_utils pytest_plugin cli compat __main__",
 }
 # Layers that do not know each other, though one is written above the other.

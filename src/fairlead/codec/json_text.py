@@ -1,8 +1,8 @@
 """JSON text of plain values, as `json.dumps` writes it with its defaults.
 
-`json.dumps` makes an encoder in C for each call and takes three Python calls to reach it.  The encoder has no state when
-it does not look for circles, so one is enough.  A value that holds itself ends in a RecursionError there; it goes to
-`json.dumps` then, for the error that its users know.
+`json.dumps` makes an encoder in C for each call and takes three Python calls to reach it.  The encoder has no state
+when it does not look for circles, so one is enough.  A value that holds itself ends in a RecursionError there; it goes
+to `json.dumps` then, for the error that its users know.
 """
 
 from __future__ import annotations

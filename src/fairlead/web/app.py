@@ -239,6 +239,7 @@ class Application(MutableMapping[str | AppKey[Any], Any]):
         self._middlewares: FrozenList[Middleware] = FrozenList(middlewares)
         # Whether this application or one below it has any of these; known when frozen.
         self._run_middlewares = False
+        self._find: Callable[[Request], Any] | None = None  # the router's, where it can be asked without awaiting
         self._hooked = True  # a receiver of on_response_prepare
         self._chains: dict[tuple[int, tuple[Application, ...]], tuple[Handler, Handler]] = {}
         self._state: dict[str | AppKey[Any], Any] = {}
@@ -478,6 +479,8 @@ class Application(MutableMapping[str | AppKey[Any], Any]):
         warn_of_old_style(self._middlewares)
         self._run_middlewares = bool(self._middlewares)
         self._hooked = bool(self._on_response_prepare)
+        if isinstance(self._router, UrlDispatcher) and self._router.finds_at_once:
+            self._find = self._router.find
         for subapp in self._subapps:
             subapp.pre_freeze()
             self._run_middlewares = self._run_middlewares or subapp._run_middlewares
@@ -597,7 +600,10 @@ class Application(MutableMapping[str | AppKey[Any], Any]):
 
     async def _handle(self, request: Request) -> StreamResponse:
         """Answer a request: find the handler, ask what expects a body first, run the middlewares and the handler."""
-        match_info: Any = await self._router.resolve(request)
+        find = self._find
+        match_info: Any = None if find is None else find(request)
+        if match_info is None:
+            match_info = await self._router.resolve(request)
         if match_info.__class__ is UrlMappingMatchInfo:
             match_info.bind(self)
         else:

@@ -120,9 +120,10 @@ class FileResponse(StreamResponse):
     """The file at a path, or the part of it that the request asks for.
 
     Status 200 becomes 206, 304, 412 or 416 as the request's conditions say, 403 where there is something else than a
-    file or no permission to read it, 404 where there is nothing, 500 where the disk fails, which is logged. ETag, Last-Modified, Accept-Ranges and Content-Range
-    are set by the response; Content-Type by the file's name unless it is given. Where the request accepts it, a regular
-    file with the same name and `.br`, `.zst` or `.gz` after it is sent instead.
+    file or no permission to read it, 404 where there is nothing, 500 where the disk fails, which is logged. ETag,
+    Last-Modified, Accept-Ranges and Content-Range are set by the response; Content-Type by the file's name unless it is
+    given. Where the request accepts it, a regular file with the same name and `.br`, `.zst` or `.gz` after it is sent
+    instead.
     """
 
     _send_headers_immediately = False

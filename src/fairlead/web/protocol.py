@@ -263,7 +263,7 @@ class RequestHandler(Link):
         self._phase = ""
         self._since: float | None = None
         self._shutdown_waiter: asyncio.Future[None] | None = None
-        self.served = False  # a request was answered
+        self.served = 0  # requests that were answered
         self.shutting_down = False
 
     def __repr__(self) -> str:
@@ -352,7 +352,7 @@ class RequestHandler(Link):
                 self._begin(events[0], EMPTY_PAYLOAD)  # type: ignore[arg-type]
             elif _CONTENT_ENCODING not in events[0].headers:  # type: ignore[union-attr]
                 # and with one.
-                self._begin(events[0], events[1])  # type: ignore[arg-type]
+                self._begin(events[0], events[1])
             else:
                 self._take(events)
             if self._request is None and (self._behind is not None or self.decoder.held):
@@ -576,7 +576,6 @@ class RequestHandler(Link):
                 if (transport := self.transport) is None:
                     return
                 transport.write(data)
-                response.rendered(len(data))
                 if self._paused_writing:
                     await self.drain()
                 if started is not None:
@@ -650,7 +649,7 @@ class RequestHandler(Link):
     def _finish(self, request: BaseRequest) -> None:
         """The request is answered, or will not be."""
         self._request = None
-        self.served = True
+        self.served += 1
         if self._open_ended or self._cancels:
             self._open_ended = False
             self._cancels = self._manager.handler_cancellation
@@ -738,9 +737,7 @@ class RequestHandler(Link):
         date_now()
         lines += [f"{name}: {value}" for name, value in response.headers.items()]
         head = "\r\n".join(lines).encode("utf-8", "replace")
-        data = b"%b\r\nContent-Length: %d%b%b" % (head, len(body), NOW.tail, body)
-        transport.write(data)
-        response.rendered(len(data))
+        transport.write(b"%b\r\nContent-Length: %d%b%b" % (head, len(body), NOW.tail, body))
 
     # ---- after an answer
 

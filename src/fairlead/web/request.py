@@ -704,6 +704,7 @@ class BaseRequest(MutableMapping[str | RequestKey[Any], Any], HeadersMixin):
                 self._post = _NO_FORM
             elif content_type == "multipart/form-data":
                 self._post = MultiDictProxy(await self._read_multipart())
+                self.holds_files = True
             elif content_type == "application/x-www-form-urlencoded":
                 self._post = await self._read_urlencoded()
             else:
@@ -755,10 +756,8 @@ class BaseRequest(MutableMapping[str | RequestKey[Any], Any], HeadersMixin):
         writer = self._payload_writer
         return isinstance(writer, StreamWriter) and writer.ended
 
-    @property
-    def holds_files(self) -> bool:
-        """Whether there may be files of a form to be closed."""
-        return self._post is not None
+    holds_files = False
+    """Whether there may be files of a form to be closed."""
 
     @property
     def expects(self) -> bool:

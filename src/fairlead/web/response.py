@@ -70,6 +70,7 @@ class Response(StreamResponse):
     _compressed_body: bytes | None = None
     _sent_to: BaseRequest | None = None  # the request that `prepare()` was called for
     _send_headers_immediately = False
+    _ends_when_it_likes = False
     _zlib_executor_size: int | None = ZLIB_EXECUTOR_SIZE
     _zlib_executor: Executor | None = None
 
@@ -215,7 +216,7 @@ class Response(StreamResponse):
     def render(self, request: BaseRequest) -> bytes | None:
         """Return the whole message for a client that speaks HTTP/1.1 and keeps its connection; None if it is not plain.
 
-        Raises ValueError for fields that must not be sent.
+        The response counts as sent then.  Raises ValueError for fields that must not be sent.
         """
         body = self._body
         if self._special or self._payload_writer is not None or (self._eof_sent and self._sent_to is request):
@@ -229,7 +230,10 @@ class Response(StreamResponse):
         if self._fields is None:
             prefix = _prefixes.get((self._status, self._reason, self._type))
             if prefix is not None and body:
-                return b"%b%d%b%b" % (prefix, len(body), NOW.tail, body)
+                data = b"%b%d%b%b" % (prefix, len(body), NOW.tail, body)
+                self._eof_sent = True
+                self._body_length = len(data)
+                return data
         return self._render_fields(body)
 
     def _render_fields(self, body: bytes) -> bytes | None:
@@ -248,17 +252,16 @@ class Response(StreamResponse):
         elif self._type is not None:
             pairs.append((_CONTENT_TYPE, self._type))
         head = serialise_head(f"HTTP/1.1 {status} {self._reason}", pairs)[:-2]
-        if fields is None and self._type is None and body:
-            form = b"%bContent-Length: %d\r\nContent-Type: application/octet-stream%b%b"
-            return form % (head, len(body), NOW.tail, body)
-        if fields is None and body and status in REASONS and len(_prefixes) < MAX_PREFIXES:
+        if fields is None and self._type is not None and status in REASONS and len(_prefixes) < MAX_PREFIXES:
             _prefixes[status, self._reason, self._type] = head + b"Content-Length: "
-        return b"%bContent-Length: %d%b%b" % (head, len(body), NOW.tail, body)
-
-    def rendered(self, size: int) -> None:
-        """Take note that the message was sent, in `size` bytes."""
+        if fields is None and self._type is None and body:
+            head = b"%bContent-Length: %d\r\nContent-Type: application/octet-stream" % (head, len(body))
+        else:
+            head = b"%bContent-Length: %d" % (head, len(body))
+        data = head + NOW.tail + body
         self._eof_sent = True
-        self._body_length = size
+        self._body_length = len(data)
+        return data
 
     async def prepare(self, request: BaseRequest) -> AbstractStreamWriter | None:
         if self._eof_sent and self._sent_to is not request and not isinstance(self._body, Payload):

@@ -110,6 +110,11 @@ class UrlDispatcher(AbstractRouter, Mapping[str, AbstractResource]):
 
     async def resolve(self, request: Request) -> UrlMappingMatchInfo:
         """Return the match of ``request``; for what nothing answers a match that holds HTTPNotFound or …NotAllowed."""
+        found = self.find(request)
+        return await self._ask(request) if found is None else found
+
+    def find(self, request: Request) -> UrlMappingMatchInfo | None:
+        """Do the same at once, where no resource has to be awaited; return None where one has."""
         path = request.routing_path
         method = request.method
         routes = self._plain.get(path)
@@ -119,11 +124,36 @@ class UrlDispatcher(AbstractRouter, Mapping[str, AbstractResource]):
                 return UrlMappingMatchInfo(_NO_VALUES, route)
         if self._stale:
             self._refresh()
+        if self._matched_sub_app_resources:
+            return None
+        if "%" in path:
+            path = request.rel_url.path_safe
+        asked = self._asked
+        allowed: set[str] = set()
+        prefix = path if path.count("/") <= self._depth + SPARE_CUTS else self._cut(path)
+        while prefix:
+            for matches, routes, _ in asked.get(prefix, ()):
+                if matches is None:
+                    return None
+                if (values := matches(path)) is not None:
+                    route = routes.get(method) or routes.get("*")
+                    if route is not None:
+                        return UrlMappingMatchInfo(values, route)
+                    allowed.update(routes)
+            if prefix == "/":
+                break
+            prefix = prefix.rpartition("/")[0] or "/"
+        return MatchInfoError(HTTPMethodNotAllowed(method, allowed) if allowed else HTTPNotFound())
+
+    async def _ask(self, request: Request) -> UrlMappingMatchInfo:
+        """Ask the resources in their order, those of other kinds by awaiting them."""
+        method = request.method
         match: UrlMappingMatchInfo | None
         for application in self._matched_sub_app_resources:
             match, _ = await application.resolve(request)
             if match is not None:
                 return match
+        path = request.routing_path
         if "%" in path:
             path = request.rel_url.path_safe
         asked = self._asked
@@ -145,6 +175,11 @@ class UrlDispatcher(AbstractRouter, Mapping[str, AbstractResource]):
                 break
             prefix = prefix.rpartition("/")[0] or "/"
         return MatchInfoError(HTTPMethodNotAllowed(method, allowed) if allowed else HTTPNotFound())
+
+    @property
+    def finds_at_once(self) -> bool:
+        """Whether `find` may be asked in place of `resolve`: nobody has replaced that."""
+        return type(self).resolve is _resolve and "resolve" not in self.__dict__
 
     def _cut(self, path: str) -> str:
         """Return as much of ``path`` as has the slashes of the longest prefix there is."""
@@ -365,3 +400,6 @@ class UrlDispatcher(AbstractRouter, Mapping[str, AbstractResource]):
 
     def __getitem__(self, name: str) -> AbstractResource:
         return self._named_resources[name]
+
+
+_resolve = UrlDispatcher.resolve

@@ -7,6 +7,8 @@ Limits: those of `protocol`.
 from __future__ import annotations
 
 import asyncio
+import inspect
+import warnings
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +20,9 @@ if TYPE_CHECKING:
 
 Handler = Callable[[BaseRequest], Awaitable["StreamResponse"]]
 RequestFactory = Callable[[Any, Any, RequestHandler, Any, "asyncio.Task[None]"], BaseRequest]
+
+# What a connection can be told, by the names of the arguments.
+_OPTIONS = frozenset(inspect.signature(RequestHandler).parameters) - {"manager", "loop"}
 
 
 class Server:
@@ -38,11 +43,21 @@ class Server:
         loop: asyncio.AbstractEventLoop | None = None,
         **kwargs: Any,
     ) -> None:
-        """Take the handler; must be called in a running loop unless one is given."""
+        """Take the handler; must be called in a running loop unless one is given.
+
+        Options that no connection knows are dropped with a RuntimeWarning.
+        """
+        for name in kwargs.keys() - _OPTIONS:
+            warnings.warn(
+                f"Server has no option {name!r}; it is ignored. The options are {', '.join(sorted(_OPTIONS))}",
+                RuntimeWarning,
+                stacklevel=2,
+            )
+            del kwargs[name]
         self._loop = loop or asyncio.get_running_loop()
         self._connections: dict[RequestHandler, asyncio.Transport] = {}
         self._kwargs = kwargs
-        self.requests_count = 0
+        self._answered = 0  # on connections that are gone
         self.request_handler = handler
         self.request_factory = request_factory or self._make_request
         self.handler_cancellation = handler_cancellation
@@ -62,6 +77,11 @@ class Server:
         """The open connections."""
         return list(self._connections)
 
+    @property
+    def requests_count(self) -> int:
+        """How many requests were answered."""
+        return self._answered + sum(connection.served for connection in self._connections)
+
     def connection_made(self, handler: RequestHandler, transport: asyncio.Transport) -> None:
         """Take note of a new connection."""
         self._connections[handler] = transport
@@ -70,7 +90,8 @@ class Server:
 
     def connection_lost(self, handler: RequestHandler, exc: BaseException | None = None) -> None:
         """Take note of the end of a connection."""
-        self._connections.pop(handler, None)
+        if self._connections.pop(handler, None) is not None:
+            self._answered += handler.served
 
     def pre_shutdown(self) -> None:
         """Tell all handlers that the server stops; each connection ends with the answer to its current request."""

@@ -139,6 +139,7 @@ class StreamResponse(MutableMapping[Any, Any], HeadersMixin):
     _body_length = 0
     _send_headers_immediately = True
     _length_check = True
+    _ends_when_it_likes = True  # its end is not known when its head is sent, unless it has a length
     _fields: CIMultiDict[str] | None = None
     _type: str | None = None  # of a response whose header fields nobody has asked for yet
     _set_cookies: SimpleCookie | None = None
@@ -458,6 +459,8 @@ class StreamResponse(MutableMapping[Any, Any], HeadersMixin):
         await self._prepare_headers()
         await request.prepare_hook(self)
         await self._write_headers()
+        if writer.length is None and self._ends_when_it_likes:
+            request.protocol.stream_started()
         return writer
 
     async def _do_start_compression(self, coding: ContentCoding) -> None:
