@@ -587,6 +587,15 @@ def test_compressed_messages_are_streamed_by_their_inflated_size() -> None:
     assert decode(make, raw) == [("TEXT", "x" * 50), ("TEXT", "y" * 1000, True), ("BINARY", b"z")]
 
 
+def test_no_more_is_gathered_than_the_threshold() -> None:
+    packed = deflated(b"a" * 60), deflated(b"b" * 50_000)
+    decoder = decoders(deflate=True, stream_over=100)()
+    assert decoder.feed(frame(1, packed[0] + b"\x00\x00\xff\xff", rsv=4, fin=False)) == []
+    first, *others = decoder.feed(frame(0, packed[1]))
+    assert first == Part(WSMsgType.TEXT, "a" * 60 + "b" * 41, False)
+    assert sum(len(part.data) for part in others) == 50_000 - 41
+
+
 # ---- the end of the connection
 
 

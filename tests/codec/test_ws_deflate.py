@@ -231,6 +231,15 @@ def test_parts_with_final_blocks(step: int, limit: int) -> None:
         assert out == expected
 
 
+def test_what_looks_like_the_end_of_a_message_is_data_before_its_end() -> None:
+    """Behind a final block, a stored block of 65280 bytes begins like the four bytes that end every message."""
+    final = deflated(b"Hello", final=True)
+    inflater = Inflater()
+    out = inflater.inflate_part(final[:-1] + b"\x00\x00\xff\xff")
+    out += inflater.inflate_part(b"\x00" + bytes(0xFF00) + final, final=True)
+    assert out == b"Hello" + bytes(0xFF00) + b"Hello"
+
+
 def test_final_blocks_without_end_are_an_error() -> None:
     for data in (b"\x03\x00" * (MAX_STREAMS + 2), b"\x03\x00" * 100_000):
         with pytest.raises(WebSocketError, match=f"more than {MAX_STREAMS} final blocks") as raised:

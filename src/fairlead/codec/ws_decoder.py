@@ -252,8 +252,6 @@ class WebSocketDecoder:
             if self.pending:
                 self._rest = data
                 return b""
-            if self._left < 0 and self._type is None:
-                self._open()
         return data
 
     def _hold(self, data: bytes, at: int) -> int:
@@ -409,7 +407,7 @@ class WebSocketDecoder:
             self._add(piece, done and self._fin, events)
         if done and not self.closed:
             self._left = -1
-            if self._type is None and not self.pending:
+            if self._type is None:
                 self._open()
         return self._hold(data, at + size) if self.pending else at + size
 

@@ -1,6 +1,6 @@
 """WebSocket frames: their words, the messages that they carry, masking and encoding (RFC 6455 §5).
 
-In: an opcode and a payload.  Out: the bytes of a frame.  Decoding is in `ws`, which keeps the state that it takes.
+In: an opcode and a payload.  Out: the bytes of a frame.  Decoding is in `ws_decoder`, which keeps the state that it takes.
 
 Masking is an exclusive or with four bytes that repeat, and plain Python has no such operation on bytes.  Two detours
 run in C from end to end: an `int` made of all the bytes, and `bytes.translate` on every fourth byte.  An `int` has the
@@ -165,12 +165,18 @@ def mask(data: bytes | bytearray | memoryview, key: bytes) -> bytes:
     if size <= INT_LIMIT:
         repeated = int.from_bytes((key * (size + 3 >> 2))[:size])
         return (int.from_bytes(data) ^ repeated).to_bytes(size)
+    return bytes(_translated(data, key))
+
+
+def _translated(data: bytes | bytearray | memoryview, key: bytes) -> bytes | bytearray:
     if isinstance(data, memoryview):
         data = bytes(data)  # every fourth byte of a view cannot be translated
-    masked = bytearray(size)
+    if not any(key):  # what clients send that need not mask and must
+        return data
+    masked = bytearray(len(data))
     for place, byte in enumerate(key):
         masked[place::4] = data[place::4].translate(_tables[byte])
-    return bytes(masked)
+    return masked
 
 
 # ------------------------------------------------------------------------------------------------------------ encoding
@@ -218,7 +224,8 @@ def encode_masked(first: int, payload: bytes, key: int) -> bytes:
         whole = int.from_bytes(payload) ^ (key * REPEAT[size + 7 >> 2] >> CUT[size])
         return frame_head(first, size, MASKED) + whole.to_bytes(size + 4)
     four = key.to_bytes(4)
-    return b"".join((frame_head(first, size, MASKED), four, mask(payload, four)))
+    masked = mask(payload, four) if size <= INT_LIMIT else _translated(payload, four)
+    return b"".join((frame_head(first, size, MASKED), four, masked))
 
 
 def frame_parts(
