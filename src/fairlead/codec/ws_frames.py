@@ -1,6 +1,6 @@
 """WebSocket frames: their words, the messages that they carry, masking and encoding (RFC 6455 §5).
 
-In: an opcode and a payload.  Out: the bytes of a frame.  Decoding is in `ws_decoder`, which keeps the state that it takes.
+In: an opcode and a payload.  Out: the bytes of a frame.  Decoding, which takes more state, is in `ws_decoder`.
 
 Masking is an exclusive or with four bytes that repeat, and plain Python has no such operation on bytes.  Two detours
 run in C from end to end: an `int` made of all the bytes, and `bytes.translate` on every fourth byte.  An `int` has the
