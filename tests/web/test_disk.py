@@ -414,6 +414,12 @@ async def test_without_an_executor_the_wait_fails_instead_of_hanging(tmp_path: P
         await take(Look(str(tmp_path), wish()))
 
 
+async def test_when_no_thread_can_be_started(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(asyncio.get_running_loop(), "run_in_executor", raiser(MemoryError("no threads")))
+    with pytest.raises(MemoryError):
+        await take(Look(str(tmp_path), wish()))
+
+
 def test_each_loop_has_its_own_rides(tmp_path: Path) -> None:
     path = str(write(tmp_path / "a"))
     for _ in range(3):

@@ -15,7 +15,7 @@ import pytest
 from tests.peers.tls import client_context, server_context
 from tests.peers.turns import turns, until
 from tests.web.raw_client import RawClient, RawResponse, connect
-from tests.web.tree import LAST_MODIFIED, TEN, TIME_NS, etag, write
+from tests.web.tree import LAST_MODIFIED, TEN, etag, write
 
 from fairlead import web
 from fairlead.test_utils import TestServer

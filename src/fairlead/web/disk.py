@@ -323,7 +323,7 @@ class Ride:
             some = riders[first : first + MAX_RIDERS]
             try:
                 self._loop.run_in_executor(None, self._travel, some)
-            except RuntimeError as exc:  # the executor is shut down
+            except Exception as exc:  # the executor is shut down, or can not start a thread
                 self._arrive([(future, exc) for _, future in some])
 
     def _travel(self, riders: list[tuple[Look, asyncio.Future[None]]]) -> None:
