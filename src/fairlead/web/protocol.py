@@ -335,7 +335,9 @@ class RequestHandler(Link):
             return False
         if transport is None or transport.get_extra_info("sslcontext") is not None:
             return False
-        self._half_closed = self._closing = True
+        self._half_closed = True
+        if self._behind is None and not self.decoder.held:
+            self._closing = True  # the answer to come is the last one
         return True
 
     def data_received(self, data: bytes) -> None:
@@ -379,7 +381,16 @@ class RequestHandler(Link):
                 self.resume_reading()
                 self._take(decoder.feed(data))
             else:
+                if self._half_closed:
+                    self._end_input()
                 break
+
+    def _end_input(self) -> None:
+        """Nothing more will come: there is no next request, and an incomplete body stays so."""
+        if self._request is None:
+            self.close()
+        elif self._body is not None:
+            self._take(self.decoder.feed_eof())
 
     # ---- events
 
@@ -659,7 +670,9 @@ class RequestHandler(Link):
         if self.transport is None:
             return
         if self._closing:
-            if body is not None or self._behind is not None or self.decoder.held_size:
+            if self._half_closed:
+                self.close()
+            elif body is not None or self._behind is not None or self.decoder.held_size:
                 self._close_gently()
             else:
                 self.close()
@@ -764,7 +777,12 @@ class RequestHandler(Link):
         self._body = None
         if transport.can_write_eof() and not transport.is_closing():
             self._receiver = Drain(self)
-            transport.write_eof()
+            try:
+                transport.write_eof()
+            except OSError:  # the client was quicker
+                self.abort()
+                return
+            self._stop_timer()
             self._keepalive_handle = self.loop.call_later(min(self._lingering_time, 2.0), self.abort_quietly)
         else:
             self.close()
@@ -871,8 +889,8 @@ class RequestHandler(Link):
         try:
             while not lost.done():
                 now = loop.time()
-                if self.idle and (now >= grace or (until is not None and now >= until)):
-                    break
+                if self._request is None and now >= grace:
+                    break  # idle, or no more than a part of a head has come
                 if until is not None and now >= until:
                     break
                 if self._open_ended:
