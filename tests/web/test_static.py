@@ -85,7 +85,8 @@ def test_names_on_all_platforms(path: str, names: list[str] | None, windows: boo
     [
         "..\\..\\secret", "a\\..\\..\\secret", "\\secret", "\\\\host\\share", "C:", "C:/x", "C:x", "C:\\x", "a/C:/x",
         "a.txt:stream", "a.txt::$DATA", "con", "CON", "nul.txt", "a/aux", "com1", "LPT9.log", "com\u00b9", "conin$",
-        "nul .txt", "a.", "a ", "a. /b", "a?", "a*", "a|b", "a<b", 'a"b', "a\tb", "a\x1fb", "\\\\?\\C:\\x", "\\\\.\\nul",
+        "nul .txt", "a.", "a ", "a. /b", "a?", "a*", "a|b", "a<b", 'a"b', "a\tb", "a\x1fb", "\\\\?\\C:\\x",
+        "\\\\.\\nul",
     ],
 )  # fmt: skip
 def test_what_only_windows_reads_in_its_own_way(path: str) -> None:

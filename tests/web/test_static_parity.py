@@ -1,7 +1,7 @@
 """The same directory behind aiohttp.web and behind fairlead.web, asked with the same bytes.
 
-Compared are the status line, the fields with their order (but for Date, Server and Connection) and the body. What differs
-on purpose stands in `DIFFERENCES` with its reason; an entry that is no longer true fails.
+Compared are the status line, the fields with their order (but for Date, Server and Connection) and the body. What
+differs on purpose stands in `DIFFERENCES` with its reason; an entry that is no longer true fails.
 """
 
 from __future__ import annotations
@@ -84,13 +84,13 @@ def application(web: Any, root: Path) -> Any:
 PATHS = """
 dir dir/ dir//inner.txt dir/../a.txt dir/%2e%2e/a.txt dir%2Finner.txt ../x %2e%2e/x /etc/passwd %2Fetc%2Fpasswd
 %2f..%2fetc ..%2f..%2fetc%2fpasswd ..%5c..%5cx %00 a.txt%00 a.txt/ a.txt/x empty fifo link-to-file link-to-dir link-out
-link-dir-out link-dir-out/secret.txt link-to-dir/inner.txt link-broken link-loop link-up link-to-sibling missing . ./a.txt
-%2e/a.txt dir/.. dir/. %ff %FF%FE a.txt?x=1 p%41.txt C:foo C%3Afoo back\\slash.txt
+link-dir-out link-dir-out/secret.txt link-to-dir/inner.txt link-broken link-loop link-up link-to-sibling missing .
+./a.txt %2e/a.txt dir/.. dir/. %ff %FF%FE a.txt?x=1 p%41.txt C:foo C%3Afoo back\\slash.txt
 """.split()
 RANGES = """
-bytes=0-4 bytes=5- bytes=-3 bytes=-0 bytes=-100 bytes=0- bytes=9-9 bytes=10- bytes=10-20 bytes=3-100 bytes=5-2 bytes= bytes=-
-bytes=0-0,2-3 bytes=a-b chars=0-3 BYTES=0-3 0-3 bytes=0-99999999999999999999999 bytes=99999999999999999999999- bytes=+1-3
-bytes=1_0- bytes=--1
+bytes=0-4 bytes=5- bytes=-3 bytes=-0 bytes=-100 bytes=0- bytes=9-9 bytes=10- bytes=10-20 bytes=3-100 bytes=5-2 bytes=
+bytes=- bytes=0-0,2-3 bytes=a-b chars=0-3 BYTES=0-3 0-3 bytes=0-99999999999999999999999 bytes=99999999999999999999999-
+bytes=+1-3 bytes=1_0- bytes=--1
 """.split()
 CODINGS = ["gzip", "br", "gzip, br", "br, gzip", "identity", "*", "gzip;q=0, br", "GZIP", "x-gzip", "deflate", ""]
 CODINGS += ["zstd", "gzip;q=0", "br;q=0.1, gzip;q=1", "notgzip"]
@@ -107,9 +107,11 @@ def conditions() -> Iterator[tuple[tuple[str, str], ...]]:
     for chosen in itertools.product(*values.values()):
         yield tuple((name, value) for name, value in zip(values, chosen, strict=True) if value is not None)
     for name, value in [
-        ("If-Match", "*"), ("If-Match", f"W/{TAG}"), ("If-Match", f'"x", {TAG}'), ("If-Match", "bare"), ("If-Match", ""),
+        ("If-Match", "*"), ("If-Match", f"W/{TAG}"), ("If-Match", f'"x", {TAG}'), ("If-Match", "bare"),
+        ("If-Match", ""),
         ("If-None-Match", "*"), ("If-None-Match", f"W/{TAG}"), ("If-None-Match", f'W/"x",{TAG}'),
-        ("If-None-Match", "bare"), ("If-None-Match", ""), ("If-None-Match", f'"a,b",{TAG}'), ("If-None-Match", f"{TAG},"),
+        ("If-None-Match", "bare"), ("If-None-Match", ""), ("If-None-Match", f'"a,b",{TAG}'),
+        ("If-None-Match", f"{TAG},"),
         ("If-None-Match", f", {TAG}"), ("If-None-Match", '"a" "b"'), ("If-None-Match", '"z", *'),
         ("If-Modified-Since", LATER), ("If-Modified-Since", "bad"), ("If-Modified-Since", EARLIER),
         ("If-Unmodified-Since", LATER), ("If-Unmodified-Since", "bad"), ("If-Unmodified-Since", EARLIER),
@@ -212,6 +214,7 @@ WEIGHTS = "Accept-Encoding is read with its weights (RFC 9110 section 12.5.3)"
 LISTS = "empty elements of a list are skipped (RFC 9110 section 5.6.1)"
 TYPES = "types that newer versions of Python know"
 NAMES = "a name that no file can have is not found, and no failure of the server"
+VARY = "304 has Vary (RFC 9110 section 15.4.5)"
 ESCAPED = "& in a link of a listing is escaped"
 
 # (What the case is called, or how it begins), status of aiohttp and status here; "=" for the same.
@@ -235,13 +238,15 @@ DIFFERENCES: list[tuple[str, str, str, str]] = [
       for known in (LATER, f"W/{TAG}", '"x"', "garbage")),
     *((f"/s/a.txt | Range: bytes=100- | If-Range: {known}", "416", "200", IF_RANGE)
       for known in (LATER, f"W/{TAG}", '"x"', "garbage")),
-    *((f"/file/a.txt?status={status} | Range: bytes=0-3", "206", str(status), SUCCESS) for status in (204, 304, 404, 503)),
-    *((f"/file/a.txt?status={status} | If-None-Match: {TAG}", "304", str(status), SUCCESS) for status in (304, 404, 503)),
+    *((f"/file/a.txt?status={status} | Range: bytes=0-3", "206", str(status), SUCCESS)
+      for status in (204, 304, 404, 503)),
+    *((f"/file/a.txt?status={status} | If-None-Match: {TAG}", "304", str(status), SUCCESS)
+      for status in (304, 404, 503)),
     (f"/s/a.txt | If-None-Match: , {TAG}", "200", "304", LISTS),
     *((f"/s/c.txt | Accept-Encoding: {field}", "200", "=", WEIGHTS)
       for field in ("gzip;q=0", "br;q=0.1, gzip;q=1", "notgzip")),
     ("/s/c.txt | Accept-Encoding: zstd", "200", "=", "siblings in zstd are known"),
-    (f"/s/c.txt | Accept-Encoding: br | If-None-Match: {etag(4)}", "304", "=", "304 has Vary (RFC 9110 section 15.4.5)"),
+    (f"/s/c.txt | Accept-Encoding: br | If-None-Match: {etag(4)}", "304", "=", VARY),
     ("/s/c.txt.zst", "200", "=", TYPES),
 ]  # fmt: skip
 

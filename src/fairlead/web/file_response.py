@@ -192,7 +192,7 @@ class FileResponse(StreamResponse):
         self._asked = None
         if look.error is not None:
             logger.error("%s can not be read", self._name, exc_info=look.error)
-        if look.body is not None and type(self) is FileResponse and request.plain:
+        if look.body is not None and type(self) is FileResponse and request.plain and not request.shutting_down:
             message = self._render(look)
             if message is not None:
                 await self._send_at_once(request, look, message)
