@@ -464,9 +464,10 @@ async def test_without_sendfile_the_chunk_size_counts(tmp_path: Path, monkeypatc
     assert sizes == [100_000, 100_000, LARGE - 200_005]
 
 
-async def test_a_loop_without_sendfile(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("how", [NotImplementedError, asyncio.SendfileNotAvailableError, RuntimeError])
+async def test_a_loop_without_sendfile(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, how: type[Exception]) -> None:
     async def sendfile(*args: Any, **kwargs: Any) -> int:
-        raise NotImplementedError
+        raise how("sendfile is not supported for this transport")
 
     monkeypatch.setattr(asyncio.get_running_loop(), "sendfile", sendfile, raising=False)
     path = write(tmp_path / "a.bin", pattern(LARGE))

@@ -353,12 +353,10 @@ class FileResponse(StreamResponse):
             writer.send_headers()
             try:
                 sent = await asyncio.get_running_loop().sendfile(transport, look.file, *span, fallback=False)
-            except (NotImplementedError, asyncio.SendfileNotAvailableError):
-                pass  # before the first byte
             except RuntimeError as exc:
+                # Before the first byte: the connection is gone, or neither loop nor transport nor file can do it.
                 if transport.is_closing():
                     raise ClientConnectionResetError(_GONE) from exc
-                raise
             else:
                 writer.output_size += sent
                 writer.length = span.length - sent
