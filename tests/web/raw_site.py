@@ -10,7 +10,7 @@ requests reached a handler, so that a test can show that none did after a malfor
     /post        POST only                        /empty    204
     /pieces      the size of the streamed body, read in pieces, slowly
     /later       the same, begun when the test opens `gate`
-    /large       LARGE bytes
+    /large       LARGE bytes                       /again    what the test says in `wait_again`
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import asyncio
 import importlib
 import logging
 import os
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from types import ModuleType, TracebackType
 from typing import Any
 
@@ -43,6 +43,7 @@ class Site:
         self.entered = asyncio.Event()
         self.handled: list[str] = []
         self.failures: list[BaseException] = []
+        self.wait_again: Callable[[Any], Awaitable[Any]] | None = None
         self.app = self.web.Application(middlewares=[self.remembering()], **(application or {}))
         for method, path, handler in self.routes():
             self.app.router.add_route(method, path, handler)
@@ -73,6 +74,7 @@ class Site:
             (self.pieces, "/pieces"),
             (self.later, "/later"),
             (self.large, "/large"),
+            (self.again, "/again"),
         ]
         return [*(("*", path, handler) for handler, path in everything), ("POST", "/post", self.hello)]
 
@@ -142,6 +144,10 @@ class Site:
         self.entered.set()
         await self.gate.wait()
         return await self.pieces(request)
+
+    async def again(self, request: Any) -> Any:
+        assert self.wait_again is not None
+        return await self.wait_again(request)
 
     async def large(self, request: Any) -> Any:
         return self.web.Response(body=b"x" * LARGE)

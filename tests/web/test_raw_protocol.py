@@ -172,6 +172,33 @@ async def test_a_body_that_waits_behind_a_slow_request_is_whole_and_in_order(siz
             assert (await client.response()).body == b"hello"
 
 
+async def test_a_body_behind_a_slow_request_that_nobody_reads_is_bounded() -> None:
+    async with Site(read_bufsize=1024) as site, connect(site.port) as client:
+        second = asyncio.Event()
+
+        async def wait(request: Any) -> Any:
+            site.entered.set()
+            await second.wait()
+            return await site.pieces(request)
+
+        site.wait_again = wait
+        await client.send(get("/gate"))
+        await site.entered.wait()
+        site.entered.clear()
+        client.writer.write(get("/again", b"Content-Length: %d" % FLOOD, method=b"POST") + b"x" * FLOOD)
+        await turns(200)
+        site.gate.set()
+        assert (await client.response()).body == b"open"
+        await site.entered.wait()
+        left = -1
+        while left != (left := client.writer.transport.get_write_buffer_size()):
+            for _ in range(20):
+                await turns(100)
+        assert left > FLOOD // 4, "the server reads on and on while nobody reads the body"
+        second.set()
+        assert (await client.response()).body == str(FLOOD).encode()
+
+
 async def test_what_waits_behind_a_slow_request_is_bounded() -> None:
     async with Site() as site, connect(site.port) as client:
         await client.send(get("/gate"))
