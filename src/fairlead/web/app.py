@@ -196,7 +196,7 @@ class Application(MutableMapping[str | AppKey[Any], Any]):
     """
 
     ATTRS = frozenset(
-        "logger _chains _cleanup_ctx _client_max_fields _client_max_size _debug _frozen _handler_args"
+        "logger _chains _cleanup_ctx _client_max_fields _client_max_size _debug _find _frozen _handler_args"
         " _hooked _loop _middlewares _on_cleanup _on_response_prepare _on_shutdown _on_startup _pre_frozen _router"
         " _run_middlewares _state _subapps".split()
     )
