@@ -293,6 +293,52 @@ def test_what_a_page_shows_is_what_happens(page: Path, desk: Path, capfd: pytest
     assert not problems
 
 
+async def test_the_nginx_configuration_of_the_tutorial_works() -> None:
+    pytest.importorskip("trustme")
+    from tests.peers.nginx import Nginx
+
+    (block,) = (block for block in blocks_of(DOCS / "tutorial" / "server.md") if block.file == "site.conf")
+
+    class Front(Nginx):
+        def _write(self) -> None:
+            self.tls_port = self.port  # where it is waited for
+            site = block.code.replace(PORT, str(self.upstream.port)).replace("80;", f"127.0.0.1:{self.port};")
+            temporary = "".join(
+                f"{kind}_temp_path {self.root}/{kind};" for kind in "client_body proxy fastcgi uwsgi scgi".split()
+            )
+            text = f"daemon off; master_process off; pid {self.root}/nginx.pid; events {{}}"
+            (self.root / "nginx.conf").write_text(f"{text} http {{ access_log off; {temporary} {site} }}")
+
+    read = asyncio.Event()
+    peers = []
+
+    async def who(request: web.Request) -> web.Response:
+        peers.append(request.get_extra_info("peername"))
+        return web.Response(text=f"{request.headers['X-Forwarded-For']} {request.headers['X-Forwarded-Proto']}")
+
+    async def stream(request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse()
+        await response.prepare(request)
+        await response.write(b"one\n")
+        await read.wait()
+        await response.write(b"two\n")
+        return response
+
+    app = web.Application()
+    app.router.add_get("/", who)
+    app.router.add_get("/stream", stream)
+    async with test_utils.TestServer(app) as server, Front(server.make_url("/")) as front:
+        async with fairlead.ClientSession(front.url) as session:
+            for _ in range(2):
+                async with session.get("") as response:
+                    assert await response.text() == "127.0.0.1 http"
+            async with session.get("stream") as response:
+                assert await response.content.readline() == b"one\n"
+                read.set()
+                assert await response.content.read() == b"two\n"
+    assert len(set(peers)) == 1, "nginx keeps its connection"
+
+
 # --- reading ----------------------------------------------------------------------------------------------------------
 
 
@@ -638,14 +684,19 @@ def test_options_of_the_command_line_are_all_there() -> None:
     assert told == known
 
 
-def test_deliberate_differences_have_a_place_on_their_page() -> None:
-    """Each reason in the table that the comparison with aiohttp uses stands on the page, word by word."""
+@pytest.mark.parametrize("table", ["tests.parity.differences", "tests.web.server_differences"])
+def test_deliberate_differences_have_a_place_on_their_page(table: str) -> None:
+    """Each reason in the tables that the comparisons with aiohttp use stands on the page, word by word."""
     pytest.importorskip("aiohttp")
     try:
-        from tests.parity.differences import DIFFERENCES
+        differences = importlib.import_module(table).DIFFERENCES
     except ImportError:
         pytest.skip("no comparison here")
-    page = " ".join((DOCS / "differences.md").read_text(encoding="utf-8").replace("`", "").lower().split())
-    reasons = {difference.reason for difference in DIFFERENCES.values()}
-    missing = [reason for reason in sorted(reasons) if " ".join(reason.lower().split()) not in page]
+    page = plain_words((DOCS / "differences.md").read_text(encoding="utf-8"))
+    reasons = {reason for difference in differences.values() for reason in difference.reason.split("; ")}
+    missing = [reason for reason in sorted(reasons) if plain_words(reason) not in page]
     assert not missing
+
+
+def plain_words(text: str) -> str:
+    return " ".join(text.replace("`", "").replace("*", "").lower().split())
