@@ -554,7 +554,7 @@ class RequestDecoder(Decoder):
     not decoded again: the same head, which nobody may change, is returned once more.
     """
 
-    __slots__ = ("_known", "_known_bytes", "_known_head", "_one_by_one")
+    __slots__ = ("_known", "_known_bytes", "_known_head", "_known_start", "_one_by_one")
 
     def __init__(
         self,
@@ -566,18 +566,20 @@ class RequestDecoder(Decoder):
     ) -> None:
         super().__init__(max_line_size=max_line_size, max_field_size=max_field_size, max_headers=max_headers)
         self._one_by_one = one_by_one
-        self._known_bytes: bytes | None = None
-        self._known_head: RequestHead
-        self._known: tuple[Event, ...] = ()
+        self._known_bytes: bytes | None = None  # the last small request without a body,
+        self._known: Sequence[Event] = ()  # and its events
+        self._known_start: bytes | None = None  # the last small head of a request with a body,
+        self._known_head: RequestHead  # decoded
 
     def feed(self, data: bytes) -> Sequence[Event]:
         if self._state == _HEAD and not self._tail:
-            known = self._known_bytes
+            if data == self._known_bytes:
+                return self._known
+            known = self._known_start
             if known is not None and data.startswith(known):
-                head = self._known_head
                 extra = len(data) - len(known)
-                if head.length == extra:
-                    return (head, data[-extra:], END) if extra else self._known
+                if self._known_head.length == extra:
+                    return (self._known_head, data[-extra:], END)
             if len(data) <= MAX_REPEATED and (events := self._feed_small(data)):
                 return events
         return super().feed(data)
@@ -595,13 +597,16 @@ class RequestDecoder(Decoder):
         if not isinstance(head, RequestHead) or head.length != extra:
             return ()
         self._empty_lines = 0
-        if self._rest == _HEAD:
-            self._known_bytes = data[: end + 4]
-            self._known_head = head
-            self._known = (head, END)
+        if extra:
+            events: Sequence[Event] = (head, data[end + 4 :], END)
+            if self._rest == _HEAD:
+                self._known_start, self._known_head = data[: end + 4], head
         else:
-            self._state = self._rest
-        return (head, data[end + 4 :], END) if extra else (head, END)
+            events = (head, END)
+            if self._rest == _HEAD:
+                self._known_bytes, self._known = data, events
+        self._state = self._rest
+        return events
 
     @property
     def held(self) -> bool:

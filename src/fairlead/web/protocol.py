@@ -582,7 +582,7 @@ class RequestHandler(Link):
                 (kind is Response or _renders.get(kind) or (kind not in _renders and renders(kind)))
                 and request.plain
                 and not self._closing
-                and (data := response.render(request)) is not None
+                and (data := response.render()) is not None
             ):
                 if (transport := self.transport) is None:
                     return

@@ -11,10 +11,11 @@ Limits: bodies above `zlib_executor_size` bytes are compressed outside the event
 from __future__ import annotations
 
 import json
-import time
 import warnings
 from concurrent.futures import Executor
-from typing import TYPE_CHECKING, Any, Final, Self
+from time import time
+from types import NoneType
+from typing import TYPE_CHECKING, Any, Final
 
 from multidict import CIMultiDict
 
@@ -97,13 +98,14 @@ class Response(StreamResponse):
             self._reason = "OK"
         else:
             self._set_status(status, reason)
-        if headers is None and text is not None and body is None and content_type is None and charset is None:
+        if headers is None and body is None and content_type is None and charset is None:
             # Nearly all responses: text or nothing.
-            try:
-                self._body = text.encode("utf-8")
-            except AttributeError:
-                raise TypeError(f"text argument must be str ({type(text)!r})") from None
-            self._type = _TEXT
+            if text is not None:
+                try:
+                    self._body = text.encode("utf-8")
+                except AttributeError:
+                    raise TypeError(f"text argument must be str ({type(text)!r})") from None
+                self._type = _TEXT
         else:
             self._describe(body, text, headers, content_type, charset)
         if zlib_executor_size != ZLIB_EXECUTOR_SIZE:
@@ -145,12 +147,6 @@ class Response(StreamResponse):
             raise ValueError("charset must not be in content_type argument")
         if fields is not None and _CONTENT_TYPE in fields:
             raise ValueError("passing both Content-Type header and content_type or charset params is forbidden")
-
-    def as_json(self, text: str) -> Self:
-        """Take a JSON text as the body of this new response; return the response."""
-        self._type = _JSON
-        self._body = text.encode("utf-8")
-        return self
 
     # ---- the body
 
@@ -213,28 +209,26 @@ class Response(StreamResponse):
 
     # ---- sending
 
-    def render(self, request: BaseRequest) -> bytes | None:
+    def render(self) -> bytes | None:
         """Return the whole message for a client that speaks HTTP/1.1 and keeps its connection; None if it is not plain.
 
         The response counts as sent then.  Raises ValueError for fields that must not be sent.
         """
         body = self._body
-        if self._special or self._payload_writer is not None or (self._eof_sent and self._sent_to is request):
-            return None
-        if body is None:
-            body = b""
-        elif type(body) is not bytes:
-            return None
-        if (second := int(time.time())) != NOW.second:
-            NOW.refresh(second)
-        if self._fields is None:
+        if body and body.__class__ is bytes and self._fields is None and not self._special:
             prefix = _prefixes.get((self._status, self._reason, self._type))
-            if prefix is not None and body:
+            if prefix is not None:
+                if (second := int(time())) != NOW.second:
+                    NOW.refresh(second)
                 data = b"%b%d%b%b" % (prefix, len(body), NOW.tail, body)
                 self._eof_sent = True
                 self._body_length = len(data)
                 return data
-        return self._render_fields(body)
+        if self._special or not isinstance(body, (bytes, NoneType)):
+            return None
+        if (second := int(time())) != NOW.second:
+            NOW.refresh(second)
+        return self._render_fields(body or b"")
 
     def _render_fields(self, body: bytes) -> bytes | None:
         """Do the same where the beginning of the message is not known yet, or has fields of its own."""
@@ -267,6 +261,7 @@ class Response(StreamResponse):
         if self._eof_sent and self._sent_to is not request and not isinstance(self._body, Payload):
             self._reopen()
         self._sent_to = request
+        self._special = True
         return await super().prepare(request)
 
     def _reopen(self) -> None:
@@ -371,7 +366,10 @@ def json_response(
             raise ValueError("only one of data, text, or body should be specified")
         text = json_text(data) if dumps is json.dumps else dumps(data)
         if headers is None and content_type == "application/json" and isinstance(text, str):
-            return Response(status=status, reason=reason).as_json(text)
+            response = Response(status=status, reason=reason)
+            response._type = _JSON
+            response._body = text.encode("utf-8")
+            return response
     return Response(text=text, body=body, status=status, reason=reason, headers=headers, content_type=content_type)
 
 
