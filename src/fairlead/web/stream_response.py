@@ -549,12 +549,13 @@ class StreamResponse(MutableMapping[Any, Any], HeadersMixin):
         Raises RuntimeError before `prepare()` and after the end, ConnectionError when the client has gone.
         Cancellation while waiting leaves the piece queued.
         """
-        assert isinstance(data, (bytes, bytearray, memoryview)), f"data argument must be byte-ish ({type(data)!r})"
-        if self._eof_sent:
-            raise RuntimeError("Cannot call write() after write_eof()")
-        if self._payload_writer is None:
-            raise RuntimeError("Cannot call write() before prepare()")
-        await self._payload_writer.write(data)
+        if data.__class__ is not bytes:
+            assert isinstance(data, (bytes, bytearray, memoryview)), f"data argument must be byte-ish ({type(data)!r})"
+        writer = self._payload_writer
+        if writer is None:
+            when = "after write_eof()" if self._eof_sent else "before prepare()"
+            raise RuntimeError(f"Cannot call write() {when}")
+        await writer.write(data)
 
     async def drain(self) -> None:
         """Wait until the client has taken what was sent; deprecated, `write()` waits by itself."""

@@ -104,6 +104,7 @@ class StreamWriter(AbstractStreamWriter):
         self._eof = False
         self._on_chunk_sent = on_chunk_sent
         self._on_headers_sent = on_headers_sent
+        self._direct = on_chunk_sent is None  # pieces leave as they are: nobody is told, nothing is compressed
 
     @property
     def transport(self) -> Any:
@@ -127,6 +128,7 @@ class StreamWriter(AbstractStreamWriter):
         from ..codec.coding import encoder_for
 
         self._encoder = encoder_for(encoding, strategy=strategy)  # type: ignore[arg-type]
+        self._direct = False
 
     def set_head(self, head: bytes) -> None:
         """Queue a head that is already serialised; it leaves with the first body bytes."""
@@ -151,6 +153,21 @@ class StreamWriter(AbstractStreamWriter):
         Bytes beyond an announced length are dropped, never sent.  Raises ClientConnectionResetError when the
         connection is gone.  Cancellation while waiting for the transport leaves the piece queued.
         """
+        if self.chunked and self._direct and self._head is None and chunk and chunk.__class__ is bytes:
+            # The common case of a stream: a chunk that leaves as it is.
+            transport = self._protocol.transport
+            if transport is not None and not transport.is_closing():
+                size = len(chunk)
+                data = b"%x\r\n%b\r\n" % (size, chunk)
+                transport.write(data)
+                self.body_size += size
+                size = len(data)
+                self.output_size += size
+                self.buffer_size = size = self.buffer_size + size
+                if size > LIMIT and drain:
+                    self.buffer_size = 0
+                    await self.drain()
+                return
         if self._on_chunk_sent is not None:
             await self._on_chunk_sent(bytes(chunk))
         if isinstance(chunk, memoryview) and chunk.nbytes != len(chunk):
