@@ -468,7 +468,7 @@ def test_versions_are_remembered(tree: Path, monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr("builtins.open", lambda *args: pytest.fail("read again"))
     assert resource.url_for(filename="a.txt") == first
     monkeypatch.undo()
-    monkeypatch.setattr("fairlead.web.static.MAX_VERSIONS", 2)
+    monkeypatch.setattr(sys.modules[StaticResource.__module__], "MAX_VERSIONS", 2)
     for name in ("b.html", "c.txt", "noext"):
         resource.url_for(filename=name)
     assert len(resource._versions) <= 2

@@ -12,6 +12,8 @@
 
 from ..keys import AppKey, RequestKey, ResponseKey
 from ..message.body import PayloadRegistry
+from . import static as _static  # noqa: F401  these two first: each has the name of a function that must win
+from . import view as _view  # noqa: F401
 from .abstract import AbstractAccessLogger, AbstractMatchInfo, AbstractRouter, AbstractView
 from .access_log import AccessLogger
 from .app import Application, CleanupError
