@@ -239,7 +239,8 @@ class Application(MutableMapping[str | AppKey[Any], Any]):
         self._middlewares: FrozenList[Middleware] = FrozenList(middlewares)
         # Whether this application or one below it has any of these; known when frozen.
         self._run_middlewares = False
-        self._find: Callable[[Request], Any] | None = None  # the router's, where it can be asked without awaiting
+        # The router's, where it can be asked without awaiting.
+        self._find: Callable[[Request, Application], Any] | None = None
         self._hooked = True  # a receiver of on_response_prepare
         self._chains: dict[tuple[int, tuple[Application, ...]], tuple[Handler, Handler]] = {}
         self._state: dict[str | AppKey[Any], Any] = {}
@@ -601,12 +602,10 @@ class Application(MutableMapping[str | AppKey[Any], Any]):
     async def _handle(self, request: Request) -> StreamResponse:
         """Answer a request: find the handler, ask what expects a body first, run the middlewares and the handler."""
         find = self._find
-        match_info: Any = None if find is None else find(request)
-        if match_info is None:
-            match_info = await self._router.resolve(request)
-        if match_info.__class__ is UrlMappingMatchInfo:
-            match_info.bind(self)
-        else:
+        match_info: Any = None if find is None else find(request, self)
+        if match_info.__class__ is not UrlMappingMatchInfo:
+            if match_info is None:
+                match_info = await self._router.resolve(request)
             self._bind(match_info)
         request.set_match_info(match_info)
         request.hooked = self._hooked

@@ -46,6 +46,7 @@ from .resources import (
 from .routes import AbstractRoute, MatchInfoError, ResourceRoute, UrlMappingMatchInfo
 
 if TYPE_CHECKING:
+    from .app import Application
     from ..typedefs import PathLike
     from .abstract import AbstractView, ExpectHandler, Handler
     from .request import Request
@@ -113,15 +114,18 @@ class UrlDispatcher(AbstractRouter, Mapping[str, AbstractResource]):
         found = self.find(request)
         return await self._ask(request) if found is None else found
 
-    def find(self, request: Request) -> UrlMappingMatchInfo | None:
-        """Do the same at once, where no resource has to be awaited; return None where one has."""
+    def find(self, request: Request, app: Application | None = None) -> UrlMappingMatchInfo | None:
+        """Do the same at once, where no resource has to be awaited; return None where one has.
+
+        A route that is found belongs to `app` alone then; an error belongs to nobody yet.
+        """
         path = request.routing_path
         method = request.method
         routes = self._plain.get(path)
         if routes is not None:
             route = routes.get(method) or routes.get("*")
             if route is not None:
-                return UrlMappingMatchInfo(_NO_VALUES, route)
+                return UrlMappingMatchInfo(_NO_VALUES, route, app)
         if self._stale:
             self._refresh()
         if self._matched_sub_app_resources:
@@ -138,7 +142,7 @@ class UrlDispatcher(AbstractRouter, Mapping[str, AbstractResource]):
                 if (values := matches(path)) is not None:
                     route = routes.get(method) or routes.get("*")
                     if route is not None:
-                        return UrlMappingMatchInfo(values, route)
+                        return UrlMappingMatchInfo(values, route, app)
                     allowed.update(routes)
             if prefix == "/":
                 break

@@ -252,13 +252,19 @@ class UrlMappingMatchInfo(dict[str, str], AbstractMatchInfo):
 
     __slots__ = ("_apps", "_current_app", "_frozen", "_route")
 
-    def __init__(self, match_dict: dict[str, str], route: AbstractRoute) -> None:
+    def __init__(self, match_dict: dict[str, str], route: AbstractRoute, app: Application | None = None) -> None:
+        """Match a route; with `app` the match belongs to this one application and is frozen."""
         if match_dict:
             self |= match_dict
         self._route = route
-        self._apps: tuple[Application, ...] = ()
-        self._current_app: Application | None = None
-        self._frozen = False
+        self._current_app = app
+        self._apps: tuple[Application, ...]
+        if app is None:
+            self._apps = ()
+            self._frozen = False
+        else:
+            self._apps = (app,)
+            self._frozen = True
 
     def __repr__(self) -> str:
         return f"<MatchInfo {super().__repr__()}: {self._route}>"
