@@ -57,6 +57,7 @@ docs: $(VENV)/.stamp
 
 fuzz: $(VENV)/.stamp
 	$(BIN)/python fuzz/fuzz_http1.py --count 200000
+	$(BIN)/python fuzz/fuzz_ws.py --count 100000
 	FAIRLEAD_HYPOTHESIS=fuzz $(BIN)/python -m pytest -n auto -m hypothesis $(ARGS)
 
 soak: $(VENV)/.stamp

@@ -10,6 +10,7 @@
     web.run_app(app)
 """
 
+from ..codec.ws_frames import WSCloseCode, WSMsgType
 from ..keys import AppKey, RequestKey, ResponseKey
 from ..message.body import PayloadRegistry
 from . import static as _static  # noqa: F401  these two first: each has the name of a function that must win
@@ -60,6 +61,7 @@ from .sites import BaseSite, NamedPipeSite, SockSite, TCPSite, UnixSite
 from .static import StaticResource
 from .stream_response import ContentCoding, StreamResponse
 from .view import View
+from .ws import WebSocketReady, WebSocketResponse
 
 __all__ = (
     *_exceptions,
@@ -111,6 +113,10 @@ __all__ = (
     "UrlDispatcher",
     "UrlMappingMatchInfo",
     "View",
+    "WSCloseCode",
+    "WSMsgType",
+    "WebSocketReady",
+    "WebSocketResponse",
     "cancel_on_disconnect",
     "delete",
     "get",

@@ -8,7 +8,7 @@ A format is compiled once into a list of small functions.  Its atoms::
     %P       the process, as <pid>
     %r       the first line of the request
     %s       the status of the response
-    %b       the bytes of its body
+    %b       the bytes of the answer, head included
     %T       how long it took, in seconds      %Tf  with six decimals      %D  in microseconds
     %{X}i    the header X of the request       %{X}o  the header X of the response
 

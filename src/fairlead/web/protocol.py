@@ -26,6 +26,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import sys
 import types
 from collections.abc import Callable, Coroutine, Generator, Sequence
 from contextvars import Context, copy_context
@@ -39,6 +40,7 @@ from .. import hdrs
 from ..codec.events import CHUNK_END, END, HttpVersion11, RequestHead
 from ..codec.framing import CHUNKED
 from ..codec.http1 import RequestDecoder
+from ..codec.ws_frames import WSCloseCode
 from ..errors import ClientConnectionResetError, ProtocolError
 from ..wire.clock import deadlines_of
 from ..wire.link import Link
@@ -76,6 +78,9 @@ IDLE_GRACE: Final = 0.2
 
 CANCEL_GRACE: Final = 1.0
 """Seconds that a handler has to end after it was cancelled."""
+
+CLOSING_TIME: Final = 2.0
+"""Seconds that a connection is read on after its last answer, so that the client can take it before the end."""
 
 SHUTDOWN_POLL: Final = 0.05
 """Seconds between two looks at a connection that ends."""
@@ -321,7 +326,7 @@ class RequestHandler(Link):
         if receiver is not None:
             receiver.connection_lost(exc)
         if self._request is not None:
-            if self._cancels and self._task is not None and self._receiver is None:
+            if self._cancels and self._task is not None and (receiver is None or not receiver.clean):
                 self._task.cancel()
         else:
             self._wake()
@@ -352,7 +357,7 @@ class RequestHandler(Link):
             elif len(events) == 2:
                 # The common cases: small requests that come whole, without a body
                 self._begin(events[0], EMPTY_PAYLOAD)  # type: ignore[arg-type]
-            elif _CONTENT_ENCODING not in events[0].headers:  # type: ignore[union-attr]
+            elif _CONTENT_ENCODING not in events[0].headers:
                 # and with one.
                 self._begin(events[0], events[1])
             else:
@@ -575,6 +580,8 @@ class RequestHandler(Link):
             except Exception as exc:
                 response = self._answer_to_failure(request, exc)
                 if response is None:
+                    if self._receiver is not None:
+                        self._receiver.leave(WSCloseCode.INTERNAL_ERROR)
                     self.force_close()
                     return
             kind = type(response)
@@ -783,7 +790,7 @@ class RequestHandler(Link):
                 self.abort()
                 return
             self._stop_timer()
-            self._keepalive_handle = self.loop.call_later(min(self._lingering_time, 2.0), self.abort_quietly)
+            self._keepalive_handle = self.loop.call_later(min(self._lingering_time, CLOSING_TIME), self.abort_quietly)
         else:
             self.close()
 
@@ -877,7 +884,8 @@ class RequestHandler(Link):
     async def shutdown(self, timeout: float | None = 15.0) -> None:
         """End the connection: wait up to `timeout` seconds for a request to be answered, then cancel its handler.
 
-        Idle connections are closed at once, streams without a known end and WebSockets after `stream_grace`.
+        Idle connections are closed at once; streams without a known end, WebSockets, and requests of clients that have
+        closed their side after `stream_grace`.
         A cancelled shutdown closes the connection.
         """
         self.begin_shutdown()
@@ -886,6 +894,8 @@ class RequestHandler(Link):
         grace = loop.time() + IDLE_GRACE
         stream_until: float | None = None
         lost = self.lost()
+        if self._receiver is not None:
+            self._receiver.leave(WSCloseCode.GOING_AWAY)
         try:
             while not lost.done():
                 now = loop.time()
@@ -893,7 +903,7 @@ class RequestHandler(Link):
                     break  # idle, or no more than a part of a head has come
                 if until is not None and now >= until:
                     break
-                if self._open_ended:
+                if self._open_ended or self._half_closed:
                     stream_until = now + self._stream_grace if stream_until is None else stream_until
                     if now >= stream_until:
                         break
@@ -934,10 +944,17 @@ class RequestHandler(Link):
             self._shutdown_waiter = self.loop.create_future()
         await asyncio.shield(self._shutdown_waiter)
 
+    @property
+    def can_switch(self) -> bool:
+        """Whether `switch()` may be called: the current request asked for another protocol, and has been received."""
+        return self.decoder.held and self._body is None and self._receiver is None
+
     def switch(self, receiver: Any) -> bytes:
         """Give all further input to another protocol; return what has come of it already.
 
-        The receiver has `feed_data(data)`, `eof_received()` and `connection_lost(exc)`.
+        The receiver has `feed_data(data)`, `eof_received()`, `connection_lost(exc)`, and `leave(code)`, which is called
+        with a WebSocket close code (RFC 6455 §7.4) when the server stops and when the handler fails; `clean` tells
+        whether it has come to an orderly end, of which the handler knows.
         """
         behind = self.decoder.tunnel() + bytes(self._behind or b"")
         self._behind = None
@@ -960,8 +977,8 @@ class RequestHandler(Link):
             self.logger.debug(*args, **kw)
 
     def log_exception(self, *args: Any, **kw: Any) -> None:
-        """Log a failure with its traceback."""
-        kw.setdefault("exc_info", True)
+        """Log a failure, with its traceback if there is one."""
+        kw.setdefault("exc_info", sys.exc_info()[1])
         self.logger.error(*args, **kw)
 
 
@@ -969,6 +986,8 @@ class Drain:
     """Drops the input of a connection that is being closed."""
 
     __slots__ = ("_link",)
+
+    clean = True
 
     def __init__(self, link: RequestHandler) -> None:
         self._link = link
@@ -981,6 +1000,9 @@ class Drain:
 
     def connection_lost(self, exc: BaseException | None) -> None:
         """There is nobody to tell."""
+
+    def leave(self, code: int) -> None:
+        """There is nobody to take leave of."""
 
 
 def payload_error(error: ProtocolError, status: int = 400) -> RequestPayloadError:

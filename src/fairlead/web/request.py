@@ -746,9 +746,9 @@ class BaseRequest(MutableMapping[str | RequestKey[Any], Any], HeadersMixin):
 
     @property
     def writer_used(self) -> bool:
-        """Whether something of an answer was sent."""
+        """Whether something of an answer was sent; interim responses are none."""
         writer = self._payload_writer
-        return writer is not None and writer.output_size > 0
+        return writer is not None and writer.output_size > 0 and getattr(writer, "head_written", True)
 
     @property
     def answered(self) -> bool:

@@ -104,6 +104,7 @@ class StreamWriter(AbstractStreamWriter):
         self._eof = False
         self._on_chunk_sent = on_chunk_sent
         self._on_headers_sent = on_headers_sent
+        self.head_written = False
         self._direct = on_chunk_sent is None  # pieces leave as they are: nobody is told, nothing is compressed
 
     @property
@@ -133,6 +134,7 @@ class StreamWriter(AbstractStreamWriter):
     def set_head(self, head: bytes) -> None:
         """Queue a head that is already serialised; it leaves with the first body bytes."""
         self._head = head
+        self.head_written = True
 
     async def write_headers(self, status_line: str, headers: CIMultiDict[str]) -> None:
         """Serialise and queue the start line and header section.
@@ -142,6 +144,7 @@ class StreamWriter(AbstractStreamWriter):
         if self._on_headers_sent is not None:
             await self._on_headers_sent(headers)
         self._head = fields.serialise_head(status_line, headers.items())
+        self.head_written = True
 
     def send_headers(self) -> None:
         if self._head is not None:
