@@ -32,9 +32,9 @@ LAYERS = {
     "codec": "grammar events fields framing chunked http1 coding mime disposition links dates cookies forms multipart"
     " urls challenge json_text conditional preconditions forwarded ws_handshake ws_frames ws_deflate ws_decoder ws",
     "wire": "clock streams queues writer exchange pieces link h1_link sockets tls dns eyeballs pool dial proxy",
-    "message": "facts mixins text body files payload parts multipart formdata ws_channel",
+    "message": "facts mixins text body files payload parts multipart formdata ws_channel ws_verbs",
     "client": "tracing auth env cookiejar timeouts redirects options connector template response request tcp"
-    " local follow session middlewares",
+    " local follow ws session middlewares",
     "web": "abstract errors message chain forms request stream_response response exceptions access_log protocol"
     " server disk file_response view routes resources static router routedef middlewares disconnect app"
     " ws sites runner run worker __main__",

@@ -9,7 +9,7 @@ from .client.request import ClientHandlerType, ClientMiddlewareType, ClientReque
 from .client.response import ClientResponse, ContentDisposition
 from .client.session import ClientSession, request
 from .client.tcp import TCPConnector
-from .client.timeouts import ClientTimeout
+from .client.timeouts import ClientTimeout, ClientWSTimeout
 from .client.tracing import (
     TraceConfig,
     TraceConnectionCreateEndParams,
@@ -29,6 +29,7 @@ from .client.tracing import (
     TraceRequestStartParams,
     TraceResponseChunkReceivedParams,
 )
+from .client.ws import ClientWebSocketResponse
 from .codec.coding import set_zlib_backend
 from .codec.disposition import (
     BadContentDispositionHeader,
@@ -37,6 +38,7 @@ from .codec.disposition import (
     parse_content_disposition,
 )
 from .codec.events import HttpVersion, HttpVersion10, HttpVersion11
+from .codec.ws_frames import WSCloseCode, WSMessage, WSMsgType
 from .errors import (
     ClientConnectionError,
     ClientConnectionResetError,
@@ -67,6 +69,9 @@ from .errors import (
     TooManyRedirects,
     TotalTimeoutError,
     UploadAbortedError,
+    WebSocketError,
+    WSMessageTypeError,
+    WSServerHandshakeError,
 )
 from .keys import ConnectionKey, RequestInfo
 from .message.body import (
@@ -125,6 +130,8 @@ __all__ = (
     "ClientSSLError",
     "ClientSession",
     "ClientTimeout",
+    "ClientWSTimeout",
+    "ClientWebSocketResponse",
     "Connection",
     "ConnectionKey",
     "ConnectionTimeoutError",
@@ -189,6 +196,12 @@ __all__ = (
     "UnixConnector",
     "UploadAbortedError",
     "UploadTracker",
+    "WSCloseCode",
+    "WSMessage",
+    "WSMessageTypeError",
+    "WSMsgType",
+    "WSServerHandshakeError",
+    "WebSocketError",
     "__version__",
     "content_disposition_filename",
     "encode_basic_auth",

@@ -254,7 +254,13 @@ class ContentTypeError(ClientResponseError):
 
 
 class WSServerHandshakeError(ClientResponseError):
-    """The server did not accept the WebSocket upgrade (RFC 6455 section 4.1)."""
+    """The server did not accept the WebSocket upgrade (RFC 6455 section 4.1); ``body`` is the start of its answer."""
+
+    def __str__(self) -> str:
+        """Show what was answered as well: it nearly always says why."""
+        fields = "" if self.headers is None else "; ".join(f"{name}: {value}" for name, value in self.headers.items())
+        body = f", body={quoted(self.body)}" if self.body else ""
+        return f"{super().__str__()}, headers={quoted(fields, 4 * MAX_QUOTED)}{body}"
 
 
 class ClientHttpProxyError(ClientResponseError):

@@ -32,6 +32,7 @@ from . import hdrs
 from .client.cookiejar import AbstractCookieJar, CookieJar
 from .client.response import ClientResponse
 from .client.session import ClientSession
+from .client.ws import ClientWebSocketResponse
 from .codec.events import HttpVersion, HttpVersion11
 from .keys import UNSET
 from .signals import Signal
@@ -360,7 +361,7 @@ class TestClient(Generic[_Request, _ApplicationNone]):
         self._session = ClientSession(loop=loop, cookie_jar=cookie_jar, **kwargs)
         self._closed = False
         self._responses: list[ClientResponse] = []
-        self._websockets: list[Any] = []
+        self._websockets: list[ClientWebSocketResponse[Any]] = []
 
     async def start_server(self) -> None:
         """Start the server, unless it runs."""
@@ -390,6 +391,17 @@ class TestClient(Generic[_Request, _ApplicationNone]):
     def session(self) -> ClientSession:
         """The session behind the client, which takes URLs: use `make_url` for those of the server."""
         return self._session
+
+    def ws_connect(
+        self, path: StrOrURL, *, decode_text: bool = True, **kwargs: Any
+    ) -> Call[ClientWebSocketResponse[Any]]:
+        """Open a WebSocket to the server; arguments and errors are those of `ClientSession.ws_connect`."""
+        return Call(self._ws_connect(path, decode_text=decode_text, **kwargs))
+
+    async def _ws_connect(self, path: StrOrURL, **kwargs: Any) -> ClientWebSocketResponse[Any]:
+        websocket = await self._session.ws_connect(self.make_url(path), **kwargs)
+        self._websockets.append(websocket)
+        return websocket
 
     def make_url(self, path: StrOrURL) -> URL:
         """Return the URL of a path at the server."""

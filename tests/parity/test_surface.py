@@ -13,15 +13,9 @@ import pytest
 from tests.parity.compare import Names, libraries
 
 LATER = {
-    "ClientWSTimeout", "ClientWebSocketResponse", "GunicornUVLoopWebWorker", "GunicornWebWorker", "WSMessage",
-    "WSMessageTypeError", "WSServerHandshakeError", "WebSocketError", "WSMsgType", "WSCloseCode", "streamer",
-    "ChainMapProxy", "ETag",
+    "GunicornUVLoopWebWorker", "GunicornWebWorker", "streamer", "ChainMapProxy", "ETag",
 }  # fmt: skip
-"""Names of parts that fairlead does not have yet: WebSocket and the server."""
-
-LATER_PARAMETERS = {"ws_response_class"}
-
-LATER_MEMBERS = {"ClientSession.ws_connect"}
+"""Names of parts that fairlead has elsewhere or not yet."""
 
 SET_WHEN_MADE = {"ClientRequest.url"}
 """Facts that an instance has and the class does not."""
@@ -100,7 +94,6 @@ def compare_parameters(name: str, reference: Any, ours: Any) -> None:
     wanted, got = parameters(reference), parameters(ours)
     if wanted is None or got is None:
         return
-    wanted = [parameter for parameter in wanted if parameter[0] not in LATER_PARAMETERS]
     known = {p[0]: p[2] for p in wanted}
     optional = [p for p in got if p[0] not in known and p[1] == KEYWORD.name and p[2]]
     # What must be given there may have a default here, and "not given" may be spelled None.
@@ -122,7 +115,7 @@ def test_members(name: str) -> None:
         pytest.fail(f"fairlead has no {name}")
     wrong = []
     for member in public_members(reference):
-        if f"{name}.{member}" in LATER_MEMBERS | SET_WHEN_MADE:
+        if f"{name}.{member}" in SET_WHEN_MADE:
             continue
         if not hasattr(ours, member):
             wrong.append(f"{member}: missing")

@@ -42,6 +42,7 @@ from .connector import BaseConnector, Connection
 
 if TYPE_CHECKING:
     from ..wire.exchange import Exchange
+    from ..wire.h1_link import H1ClientLink
     from ..wire.writer import StreamWriter
     from .options import Plan
     from .request import ClientRequest
@@ -485,7 +486,7 @@ class ClientResponse:
         """
         if self.status < 400:
             return
-        excerpt = self._excerpt()
+        excerpt = self.excerpt()
         if not self.in_context:
             self.release()
         error = ClientResponseError(
@@ -503,7 +504,7 @@ class ClientResponse:
 
         What goes wrong meanwhile does not matter: the status is the error to tell.  Cancellation closes the connection.
         """
-        if self._excerpt() or self.content is None or self.content.is_eof():
+        if self.excerpt() or self.content is None or self.content.is_eof():
             return
         try:
             async with asyncio.timeout(EXCERPT_TIMEOUT):
@@ -514,7 +515,8 @@ class ClientResponse:
             self.close()
             raise
 
-    def _excerpt(self) -> bytes:
+    def excerpt(self) -> bytes:
+        """Return the first bytes of the body, as far as they have come."""
         if self._first_piece:
             return self._first_piece[:BODY_EXCERPT]
         if self._body is not None:
@@ -563,6 +565,17 @@ class ClientResponse:
         if exchange is not None and not exchange.ended:
             exchange.abort(ClientConnectionError(_RELEASED))
         return _DONE
+
+    def switch(self, receiver: Any) -> tuple[H1ClientLink, bytes]:
+        """Give what follows a 101 (Switching Protocols) to another protocol; return the link and what has come already.
+
+        The receiver has `feed_data(data)`, `eof_received()` and `connection_lost(exc)`.  The connection stays in use
+        until `close()`.  Raises RuntimeError for a response that does not switch protocols.
+        """
+        exchange = self._exchange
+        if exchange is None:
+            raise RuntimeError("This response was made by hand: it has no connection")
+        return exchange.link, exchange.link.switch(receiver)
 
     async def wait_for_close(self) -> None:
         """Wait until the request has been sent, then release the connection."""

@@ -37,8 +37,9 @@ from .request import ClientRequest, checked_method, configure
 from .response import ClientResponse
 from .tcp import TCPConnector
 from .template import OCTETS, SMALL_BODY, Fields, Route, Template, body_fields, small_body
-from .timeouts import DEFAULT_TIMEOUT, ClientTimeout, check_session_timeout
+from .timeouts import DEFAULT_TIMEOUT, ClientTimeout, ClientWSTimeout, check_session_timeout
 from .tracing import Trace
+from .ws import MAX_MSG_SIZE, ClientWebSocketResponse, connect, ws_timeout
 
 if TYPE_CHECKING:
     from typing import Unpack
@@ -145,6 +146,12 @@ class _RequestContextManager(_BaseRequestContextManager[ClientResponse]):
     __slots__ = ()
 
 
+class _WSRequestContextManager(_BaseRequestContextManager[ClientWebSocketResponse[Any]]):
+    """A WebSocket that is about to be opened: await it, or enter it to have it closed at the end."""
+
+    __slots__ = ()
+
+
 class _SessionRequestContextManager:
     """A call on a session of its own, which is closed with the response."""
 
@@ -201,6 +208,7 @@ class ClientSession:
         json_serialize_bytes: Callable[[Any], bytes] | None = None,
         request_class: type[ClientRequest] = ClientRequest,
         response_class: type[ClientResponse] = ClientResponse,
+        ws_response_class: type[ClientWebSocketResponse[Any]] = ClientWebSocketResponse,
         version: HttpVersion = HttpVersion11,
         cookie_jar: AbstractCookieJar | None = None,
         connector_owner: bool = True,
@@ -244,6 +252,7 @@ class ClientSession:
         self._json_serialize_bytes = json_serialize_bytes
         self._request_class = request_class
         self._response_class = response_class
+        self._ws_response_class = ws_response_class
         self._trust_env = trust_env
         self._requote_redirect_url = requote_redirect_url
         self._resolve_charset = fallback_charset_resolver
@@ -360,6 +369,73 @@ class ClientSession:
     def delete(self, url: StrOrURL, **kwargs: Any) -> _RequestContextManager:
         """Send a DELETE request."""
         return _RequestContextManager(self._request("DELETE", url, **kwargs))
+
+    def ws_connect(
+        self,
+        url: StrOrURL,
+        *,
+        method: str = hdrs.METH_GET,
+        protocols: Iterable[str] = (),
+        timeout: ClientWSTimeout | float | None = UNSET,
+        receive_timeout: float | None = None,
+        autoclose: bool = True,
+        autoping: bool = True,
+        heartbeat: float | None = None,
+        auth: BasicAuth | None = None,
+        origin: str | None = None,
+        params: Query = None,
+        headers: LooseHeaders | None = None,
+        proxy: StrOrURL | None = None,
+        proxy_auth: BasicAuth | None = None,
+        ssl: SSLContext | bool | Fingerprint = True,
+        verify_ssl: bool | None = None,
+        fingerprint: bytes | None = None,
+        ssl_context: SSLContext | None = None,
+        server_hostname: str | None = None,
+        proxy_headers: LooseHeaders | None = None,
+        compress: int = 0,
+        max_msg_size: int = MAX_MSG_SIZE,
+        decode_text: bool = True,
+    ) -> _WSRequestContextManager:
+        """Open a WebSocket; await the result, or use it with `async with`, which closes it.
+
+        `protocols`: subprotocols that are offered.  `timeout`: limits of receiving and closing.  `autoclose`,
+        `autoping`: answer close and ping frames.  `heartbeat`: seconds after which a silent peer is pinged; it is given
+        up at one and a half times as many.  `compress`: window of the compression that is offered, 9 to 15 bits, 0 for
+        none.  `max_msg_size`: bytes of a message, 0 for any; a larger one closes with 1009.  `decode_text=False` leaves
+        text as bytes.  The other options are those of a request.  Raises, when awaited: WSServerHandshakeError when the
+        server declines, with its answer; ValueError for a wrong `compress`; and what a request raises.
+        """
+        return _WSRequestContextManager(
+            self._ws_connect(
+                url,
+                method=method,
+                protocols=protocols,
+                timeout=ws_timeout(timeout, receive_timeout, stacklevel=3),
+                autoclose=autoclose,
+                autoping=autoping,
+                heartbeat=heartbeat,
+                auth=auth,
+                origin=origin,
+                params=params,
+                headers=headers,
+                proxy=proxy,
+                proxy_auth=proxy_auth,
+                ssl=ssl,
+                verify_ssl=verify_ssl,
+                fingerprint=fingerprint,
+                ssl_context=ssl_context,
+                server_hostname=server_hostname,
+                proxy_headers=proxy_headers,
+                compress=compress,
+                max_msg_size=max_msg_size,
+                decode_text=decode_text,
+            )
+        )
+
+    async def _ws_connect(self, url: StrOrURL, *, method: str, **options: Any) -> ClientWebSocketResponse[Any]:
+        """Open a WebSocket: the one place that leads to it."""
+        return await connect(self, method, url, response_class=self._ws_response_class, **options)
 
     async def _request(self, method: str, str_or_url: StrOrURL, **options: Any) -> ClientResponse:
         """Make a call: the one place that all verbs lead to."""

@@ -29,6 +29,21 @@ class ClientTimeout:
     ceil_threshold: float = 5
 
 
+@attrs.frozen(slots=True)
+class ClientWSTimeout:
+    """Limits of a WebSocket, in seconds; None and 0 mean no limit.
+
+    `ws_receive`: waiting for one message.
+    `ws_close`: waiting for the peer's answer to a close frame.
+    """
+
+    ws_receive: float | None = None
+    ws_close: float | None = None
+
+
+DEFAULT_WS_TIMEOUT = ClientWSTimeout(ws_receive=None, ws_close=10.0)
+"""What a WebSocket uses unless it is told otherwise."""
+
 DEFAULT_TIMEOUT = ClientTimeout(total=5 * 60, sock_connect=30)
 """What a session uses unless it is told otherwise: five minutes in all, 30 seconds to connect."""
 

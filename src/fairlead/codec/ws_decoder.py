@@ -140,6 +140,15 @@ class WebSocketDecoder:
         elif self._left < 0 and self._type is None and not self._rest and not self.closed:
             self._open()
 
+    @property
+    def in_parts(self) -> bool:
+        """Whether the message under way is delivered in parts."""
+        return self._streaming
+
+    def close(self) -> None:
+        """Look at nothing any more, and let go of what was kept."""
+        self._end()
+
     def feed(self, data: bytes | bytearray | memoryview) -> list[Event]:
         """Take what was received and return the events in it; raises nothing."""
         if type(data) is not bytes:

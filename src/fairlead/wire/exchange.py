@@ -102,6 +102,11 @@ class Exchange:
         if when is not None:
             self._timer = self.link.loop.call_at(when, self._on_timer)
 
+    def without_deadlines(self) -> None:
+        """Go on for as long as it takes: another protocol has begun, with limits of its own."""
+        self.deadline = self.read_limit = None
+        self._stop_timer()
+
     def _on_timer(self) -> None:
         self._timer = None
         now = self.link.loop.time()

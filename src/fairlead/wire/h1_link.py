@@ -31,12 +31,16 @@ from ..errors import (
 )
 from .clock import deadlines_of
 from .link import Link
+from .streams import StreamReader
 
 if TYPE_CHECKING:
     from ..codec.events import Event
     from .exchange import Exchange
-    from .streams import StreamReader
 
+
+EARLY_SIZE: Final = 65536
+"""Bytes behind a response that switches protocols for which nobody has asked yet; with twice as many the socket is not
+read."""
 
 LAST_READ_SIZE: Final = 65536
 """Bytes that are read at once from a connection after a write to it has failed."""
@@ -50,7 +54,7 @@ _CONTENT_ENCODING = hdrs.CONTENT_ENCODING
 class H1ClientLink(Link):
     """A client's HTTP/1.1 connection."""
 
-    __slots__ = ("_deadlines", "decoder", "exchange", "host", "limits", "received", "used")
+    __slots__ = ("_deadlines", "_early", "_receiver", "decoder", "exchange", "host", "limits", "received", "used")
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         super().__init__(loop)
@@ -61,6 +65,8 @@ class H1ClientLink(Link):
         self.received = False  # a byte came since the last request was sent
         self.used = False  # an exchange was completed
         self._deadlines = deadlines_of(loop)
+        self._early: StreamReader | None = None  # what came behind a response that switches protocols
+        self._receiver: Any = None  # who takes what comes then
 
     @property
     def reusable(self) -> bool:
@@ -113,7 +119,26 @@ class H1ClientLink(Link):
                 return
         self._apply(exchange, events)
 
+    def switch(self, receiver: Any) -> bytes:
+        """Give all further input to another protocol; return what has come of it already.
+
+        The receiver has `feed_data(data)`, `eof_received()` and `connection_lost(exc)`.  The exchange goes on, without
+        its deadlines, until somebody aborts it; the connection is never used for another one.  Raises RuntimeError when
+        the last response did not switch protocols.
+        """
+        early, self._early = self._early, None
+        if early is None:
+            raise RuntimeError("the last response did not switch protocols")
+        if self.exchange is not None:
+            self.exchange.without_deadlines()
+        if self.transport is not None:
+            self._receiver = receiver
+            self.resume_reading()
+        return early.read_nowait()
+
     def eof_received(self) -> bool:
+        if self._receiver is not None:
+            return bool(self._receiver.eof_received())
         return False  # closes the transport; connection_lost says what it meant
 
     def close(self) -> None:
@@ -128,6 +153,9 @@ class H1ClientLink(Link):
         transport = self.transport
         super().connection_lost(exc)
         self._deadlines.discard(self)
+        receiver, self._receiver = self._receiver, None
+        if receiver is not None:
+            receiver.connection_lost(exc)
         if self.exchange is not None and self.exchange.uploading and isinstance(exc, OSError):
             self._take_what_came(transport)
         exchange = self.exchange
@@ -178,6 +206,8 @@ class H1ClientLink(Link):
 
     def _apply(self, exchange: Exchange, events: Sequence[Event], lost: BaseException | None = None) -> None:
         body: StreamReader | None = exchange.body
+        if self._early is not None or self._receiver is not None:
+            body = self._receiver or self._early
         for event in events:
             if type(event) is bytes:
                 body.feed_data(event)  # type: ignore[union-attr]
@@ -188,6 +218,8 @@ class H1ClientLink(Link):
                     exchange.take_interim(event)
                 else:
                     body = exchange.take_head(event)
+                    if event.status == 101:
+                        body = self._early = StreamReader(self, EARLY_SIZE, loop=self.loop)
                     if event.length == UNTIL_CLOSE and not exchange.read_until_eof:
                         self._end(exchange)
             elif event is CHUNK_END:

@@ -10,7 +10,7 @@ import asyncio
 from typing import Any, cast
 
 from ..errors import ClientConnectionResetError
-from .pieces import read_freely, read_pieces
+from .pieces import hand_over, read_freely, read_pieces
 
 
 class Link(asyncio.Protocol):
@@ -124,7 +124,17 @@ class Link(asyncio.Protocol):
         """Ask the transport; `default` when it is gone or does not know."""
         return default if self.transport is None else self.transport.get_extra_info(name, default)
 
+    def hand_over(self, front: asyncio.Protocol) -> None:
+        """Let the transport talk to another protocol, which passes on what it does not want."""
+        transport = self.transport
+        if transport is not None and not transport.is_closing():
+            hand_over(self, transport, front)
+
     def close(self) -> None:
+        """Close the connection."""
+        self.end()
+
+    def end(self) -> None:
         """Close the connection after what is buffered has been sent."""
         transport = self.transport
         if transport is not None:

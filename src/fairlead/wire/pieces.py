@@ -53,7 +53,7 @@ def read_pieces(link: Link, transport: asyncio.Transport, size: int) -> bool:
         return True
     if transport.get_extra_info("sslcontext") is not None or transport.is_closing():
         return False
-    _hand_over(link, transport, PieceReader(link, size))
+    hand_over(link, transport, PieceReader(link, size))
     return True
 
 
@@ -62,10 +62,10 @@ def read_freely(link: Link, transport: asyncio.Transport) -> None:
     if hasattr(transport, "max_size"):
         transport.max_size = READ_SIZE
     elif not transport.is_closing():
-        _hand_over(link, transport, link)
+        hand_over(link, transport, link)
 
 
-def _hand_over(link: Link, transport: asyncio.Transport, protocol: asyncio.BaseProtocol) -> None:
+def hand_over(link: Link, transport: asyncio.Transport, protocol: asyncio.BaseProtocol) -> None:
     """Change the protocol of a transport, which takes effect when reading starts."""
     if not link.reading_paused:
         transport.pause_reading()
