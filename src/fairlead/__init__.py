@@ -31,6 +31,7 @@ from .client.tracing import (
 )
 from .client.ws import ClientWebSocketResponse
 from .codec.coding import set_zlib_backend
+from .codec.conditional import ETag
 from .codec.disposition import (
     BadContentDispositionHeader,
     BadContentDispositionParam,
@@ -142,6 +143,7 @@ __all__ = (
     "DefaultResolver",
     "DigestAuthMiddleware",
     "DummyCookieJar",
+    "ETag",
     "EofStream",
     "Fingerprint",
     "FlowControlDataQueue",
@@ -214,10 +216,25 @@ __all__ = (
 )
 
 
-def __getattr__(name: str) -> object:
-    """Load the edges of the package when they are first asked for."""
-    if name == "abc":
-        import importlib
+# What is loaded when it is first asked for: clients do without a server, and few programs need all of it.
+_LATER = {
+    "ChainMapProxy": "fairlead.web.chain",
+    "GunicornUVLoopWebWorker": "fairlead.web.worker",
+    "GunicornWebWorker": "fairlead.web.worker",
+}
+_MODULES = frozenset(("abc", "pytest_plugin", "test_utils", "web"))
 
+
+def __getattr__(name: str) -> object:
+    """Load the edges of the package and the server when they are first asked for."""
+    import importlib
+
+    if name in _MODULES:
         return importlib.import_module(f"{__name__}.{name}")
+    if name in _LATER:
+        return getattr(importlib.import_module(_LATER[name]), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_MODULES, *_LATER})

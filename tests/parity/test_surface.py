@@ -12,11 +12,6 @@ from typing import Any
 import pytest
 from tests.parity.compare import Names, libraries
 
-LATER = {
-    "GunicornUVLoopWebWorker", "GunicornWebWorker", "streamer", "ChainMapProxy", "ETag",
-}  # fmt: skip
-"""Names of parts that fairlead has elsewhere or not yet."""
-
 SET_WHEN_MADE = {"ClientRequest.url"}
 """Facts that an instance has and the class does not."""
 
@@ -25,7 +20,7 @@ KEYWORD = inspect.Parameter.KEYWORD_ONLY
 
 def names() -> list[str]:
     reference, _ = libraries()
-    return sorted(set(reference.__all__) - LATER)
+    return sorted(reference.__all__)
 
 
 def shown(default: Any) -> str:

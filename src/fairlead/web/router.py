@@ -125,7 +125,7 @@ class UrlDispatcher(AbstractRouter, Mapping[str, AbstractResource]):
         if routes is not None:
             route = routes.get(method) or routes.get("*")
             if route is not None:
-                return UrlMappingMatchInfo(_NO_VALUES, route, app)
+                return UrlMappingMatchInfo(_NO_VALUES, route, app=app)
         if self._stale:
             self._refresh()
         if self._matched_sub_app_resources:
@@ -142,7 +142,7 @@ class UrlDispatcher(AbstractRouter, Mapping[str, AbstractResource]):
                 if (values := matches(path)) is not None:
                     route = routes.get(method) or routes.get("*")
                     if route is not None:
-                        return UrlMappingMatchInfo(values, route, app)
+                        return UrlMappingMatchInfo(values, route, app=app)
                     allowed.update(routes)
             if prefix == "/":
                 break

@@ -252,7 +252,7 @@ class UrlMappingMatchInfo(dict[str, str], AbstractMatchInfo):
 
     __slots__ = ("_apps", "_current_app", "_frozen", "_route")
 
-    def __init__(self, match_dict: dict[str, str], route: AbstractRoute, app: Application | None = None) -> None:
+    def __init__(self, match_dict: dict[str, str], route: AbstractRoute, *, app: Application | None = None) -> None:
         """Match a route; with `app` the match belongs to this one application and is frozen."""
         if match_dict:
             self |= match_dict
