@@ -367,10 +367,10 @@ class RequestHandler(Link):
 
     def _keep(self, data: bytes) -> None:
         """Keep what came behind the request that is being answered."""
-        if self._closing:
-            return
         if self._behind is None:
             self._behind = bytearray()
+        if self._closing:
+            return
         self._behind += data
         if len(self._behind) + self.decoder.held_size > MAX_BEHIND:
             self.pause_reading()
@@ -589,6 +589,7 @@ class RequestHandler(Link):
                 (kind is Response or _renders.get(kind) or (kind not in _renders and renders(kind)))
                 and request.plain
                 and not self._closing
+                and not self.shutting_down
                 and (data := response.render()) is not None
             ):
                 if (transport := self.transport) is None:
@@ -639,9 +640,11 @@ class RequestHandler(Link):
             # Another one was begun, and what follows it now would be taken for its rest.
             self.log_exception("%r is not sent: the handler has sent another response before", resp, exc_info=None)
             if not request.answered:
+                if self._receiver is not None:
+                    self._receiver.leave(WSCloseCode.INTERNAL_ERROR)
                 self.force_close()
             return resp, not request.answered
-        if self._closing:
+        if self._closing or (self.shutting_down and not resp.prepared):
             resp.force_close()
         try:
             await resp.prepare(request)
@@ -679,8 +682,8 @@ class RequestHandler(Link):
         if self._closing:
             if self._half_closed:
                 self.close()
-            elif body is not None or self._behind is not None or self.decoder.held_size:
-                self._close_gently()
+            elif request.keep_alive or body is not None or self._behind is not None or self.decoder.held_size:
+                self._close_gently()  # the client may have sent more before it hears of this
             else:
                 self.close()
         elif body is not None:
@@ -795,9 +798,12 @@ class RequestHandler(Link):
             self.close()
 
     def abort_quietly(self) -> None:
-        """Close the connection now, whatever has not been sent yet."""
+        """Close the connection now; while the client still takes what was sent last, later."""
         self._stop_timer()
-        self.abort()
+        if self.transport is not None and self.transport.get_write_buffer_size():
+            self._keepalive_handle = self.loop.call_later(CLOSING_TIME, self.abort_quietly)
+        else:
+            self.abort()
 
     def _stop_timer(self) -> None:
         handle, self._keepalive_handle = self._keepalive_handle, None
@@ -871,8 +877,8 @@ class RequestHandler(Link):
             self._wake()
 
     def begin_shutdown(self) -> None:
-        """Tell the handler that the server stops: the answer to come is the last one of this connection."""
-        self.shutting_down = self._closing = True
+        """Tell the handler that the server stops: the answer whose head is sent next is the last of this connection."""
+        self.shutting_down = True
         if self._shutdown_waiter is not None and not self._shutdown_waiter.done():
             self._shutdown_waiter.set_result(None)
 
@@ -884,7 +890,7 @@ class RequestHandler(Link):
     async def shutdown(self, timeout: float | None = 15.0) -> None:
         """End the connection: wait up to `timeout` seconds for a request to be answered, then cancel its handler.
 
-        Idle connections are closed at once; streams without a known end, WebSockets, and requests of clients that have
+        Idle connections are closed soon, those on which the client still receives when it is done; streams without a known end, WebSockets, and requests of clients that have
         closed their side after `stream_grace`.
         A cancelled shutdown closes the connection.
         """
@@ -894,12 +900,21 @@ class RequestHandler(Link):
         grace = loop.time() + IDLE_GRACE
         stream_until: float | None = None
         lost = self.lost()
+        transport = self.transport
         if self._receiver is not None:
             self._receiver.leave(WSCloseCode.GOING_AWAY)
         try:
             while not lost.done():
                 now = loop.time()
-                if self._request is None and now >= grace:
+                receiver = self._receiver
+                if (
+                    self._request is not None
+                    or (transport is not None and transport.get_write_buffer_size())
+                    or (type(receiver) is Drain and receiver.take_fed())
+                ):
+                    # Its client has not been told, or has not heard of it yet.
+                    grace = now + IDLE_GRACE
+                elif now >= grace:
                     break  # idle, or no more than a part of a head has come
                 if until is not None and now >= until:
                     break
@@ -985,15 +1000,22 @@ class RequestHandler(Link):
 class Drain:
     """Drops the input of a connection that is being closed."""
 
-    __slots__ = ("_link",)
+    __slots__ = ("_fed", "_link")
 
     clean = True
 
     def __init__(self, link: RequestHandler) -> None:
         self._link = link
+        self._fed = False
 
     def feed_data(self, data: bytes) -> None:
         """Drop it."""
+        self._fed = True
+
+    def take_fed(self) -> bool:
+        """Tell whether something came since this was asked before."""
+        fed, self._fed = self._fed, False
+        return fed
 
     def eof_received(self) -> bool:
         return False
