@@ -3,7 +3,8 @@
 In: nothing but an installed nginx (Debian's, or any on PATH); tests are skipped where there is none. Out: `Nginx`, with
 `url` (plain), `tls_url`. Locations: `/` static files, `/gzip/` the same compressed on the fly, `/short/` with two
 requests a connection, `/idle/` closed after a millisecond, `/close/` without keep-alive, `/auth/` basic auth (u:p),
-`/redirect/` 302 to `/hello.txt`, `/limit/` 413 above 1 KiB, `/proxy/` to an upstream that the test names.
+`/redirect/` 302 to `/hello.txt`, `/limit/` 413 above 1 KiB, `/proxy/` to an upstream that the test names, `/on/` and
+`/off/` to the same with kept connections and the usual fields of a reverse proxy, with and without buffering.
 """
 
 from __future__ import annotations
@@ -41,6 +42,8 @@ http {{
     fastcgi_temp_path {root}/tmp-fastcgi;
     uwsgi_temp_path {root}/tmp-uwsgi;
     scgi_temp_path {root}/tmp-scgi;
+    upstream behind {{ server {authority}; keepalive 8; }}
+    proxy_http_version 1.1;
     types {{ text/plain txt; application/json json; application/octet-stream bin; }}
     gzip_min_length 1;
     server {{
@@ -58,11 +61,24 @@ http {{
         location /redirect/ {{ return 302 /hello.txt; }}
         location /limit/ {{ client_max_body_size 1k; proxy_pass {upstream}; }}
         location /proxy/ {{ proxy_pass {upstream}; proxy_http_version 1.1; proxy_buffering off; }}
+        location /on/ {{ proxy_pass http://behind/; {forwarded} }}
+        location /off/ {{ proxy_pass http://behind/; {forwarded}
+            proxy_buffering off; proxy_request_buffering off; }}
         location /missing/ {{ return 404 "nothing here\\n"; }}
         location /empty/ {{ return 204; }}
     }}
 }}
 """
+
+FORWARDED = """
+            client_max_body_size 64m;
+            proxy_set_header Connection "";
+            proxy_set_header Host $http_host;
+            proxy_set_header X-Real-IP $remote_addr;
+            proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for;
+            proxy_set_header X-Forwarded-Proto $scheme;
+            proxy_set_header Forwarded 'for=$remote_addr;proto=$scheme;host="$http_host"';"""
+"""What a proxy in front of a server is commonly told."""
 
 
 def free_port() -> int:
@@ -76,8 +92,9 @@ def free_port() -> int:
 class Nginx:
     """A running nginx; use with `async with`."""
 
-    def __init__(self, upstream: URL | None = None) -> None:
+    def __init__(self, upstream: URL | None = None, path: str = "") -> None:
         self.upstream = upstream or URL("http://127.0.0.1:9/")
+        self.path = path
         self.root = Path()
         self.port = 0
         self.tls_port = 0
@@ -104,7 +121,14 @@ class Nginx:
         certificate = tls.authority().issue_cert(*tls.NAMES)
         certificate.private_key_and_cert_chain_pem.write_to_path(self.root / "cert.pem")
         certificate.private_key_pem.write_to_path(self.root / "key.pem")
-        text = CONFIG.format(root=self.root, port=self.port, tls_port=self.tls_port, upstream=self.upstream)
+        text = CONFIG.format(
+            root=self.root,
+            port=self.port,
+            tls_port=self.tls_port,
+            upstream=self.upstream,
+            authority=f"unix:{self.path}" if self.path else f"{self.upstream.host}:{self.upstream.port}",
+            forwarded=FORWARDED,
+        )
         (self.root / "nginx.conf").write_text(text)
 
     async def _wait_until_it_accepts(self) -> None:
@@ -157,6 +181,9 @@ class Nginx:
         await self._stop()
 
 
-def nginx(upstream: URL | None = None) -> Nginx:
-    """nginx with `/proxy/` and `/limit/` in front of `upstream`; skips the test where it is not installed."""
-    return Nginx(upstream)
+def nginx(upstream: URL | None = None, path: str = "") -> Nginx:
+    """nginx with `/proxy/`, `/limit/`, `/on/` and `/off/` in front of `upstream`; skips where it is not installed.
+
+    With `path`, what is behind `/on/` and `/off/` is the Unix socket there.
+    """
+    return Nginx(upstream, path)

@@ -41,6 +41,7 @@ class Told:
         self.requests: list[dict[str, Any]] = []
         self.forms: list[dict[str, Any]] = []
         self.peers: set[Any] = set()
+        self.arrived = asyncio.Event()
         self.ends: asyncio.Queue[str] = asyncio.Queue()
         self.app = web.Application(client_max_size=64 * 1024**2)
         self.app.on_response_prepare.append(self._count)
@@ -83,6 +84,7 @@ class Told:
             "query": list(request.query.items()),
             "headers": {name.lower(): value for name, value in request.headers.items()},
             "host": request.host,
+            "forwarded": [dict(element) for element in request.forwarded],
             "length": len(body),
             "digest": digest(body),
         }
@@ -138,6 +140,7 @@ class Told:
         return web.Response(status=413, text="too much\n")
 
     async def swallow(self, request: web.Request) -> web.Response:
+        self.arrived.set()
         try:
             body = await request.read()
         except Exception as exc:
