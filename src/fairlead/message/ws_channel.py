@@ -492,7 +492,11 @@ class WebSocketChannel:
             return
         # Closing with unread input would destroy the frame on its way.
         self._linger = self.loop.call_later(LINGER, self.shut)
-        transport.write_eof()
+        try:
+            transport.write_eof()
+        except OSError:  # the peer was quicker
+            self.shut(now=True)
+            return
         if self._reading_paused and self._link is not None:
             self._link.resume_reading()
 
@@ -518,6 +522,7 @@ class WebSocketChannel:
             self.lose(why, error)
             self._end_with(error)
             self._wake()
+        self._decoder.close()
         self._release()
 
     def pause_writing(self) -> None:

@@ -79,6 +79,9 @@ IDLE_GRACE: Final = 0.2
 CANCEL_GRACE: Final = 1.0
 """Seconds that a handler has to end after it was cancelled."""
 
+SENDING_TIME: Final = 300.0
+"""Seconds without progress that the rest of the last answer waits for a client to read it."""
+
 CLOSING_TIME: Final = 2.0
 """Seconds that a connection is read on after its last answer, so that the client can take it before the end."""
 
@@ -107,7 +110,7 @@ _leave_task = asyncio.tasks._leave_task
 server_logger = logging.getLogger("fairlead.server")
 
 # What a connection is doing, as far as its deadlines are concerned.
-_HEAD, _IDLE, _BODY, _LINGER = "head", "idle", "body", "linger"
+_HEAD, _IDLE, _BODY, _LINGER, _SENDING = "head", "idle", "body", "linger", "sending"
 
 # Classes of responses that can be sent in one piece: those that leave the ways of sending as they are.
 _renders: dict[type, bool] = {}
@@ -130,6 +133,9 @@ def drive(coro: Coroutine[Any, Any, Any], context: Context, waits_for: Any) -> G
     try:
         if waits_for is _NOT_STARTED:
             waits_for = context.run(coro.send, None)
+        elif asyncio.isfuture(waits_for):
+            # Somebody else may have awaited it meanwhile, whose task has taken the mark of `await` from it.
+            waits_for._asyncio_future_blocking = True
         while True:
             try:
                 value = yield waits_for
@@ -181,6 +187,7 @@ class RequestHandler(Link):
         "_suspended",
         "_task",
         "_tcp_keepalive",
+        "_wire",
         "access_log",
         "access_logger",
         "debug",
@@ -257,6 +264,7 @@ class RequestHandler(Link):
         self._request: BaseRequest | None = None  # the one that is being answered
         self._body: StreamReader | None = None  # of that request, or of the one before, while it arrives
         self._behind: bytearray | None = None  # bytes that came while a request was being answered
+        self._wire: asyncio.Transport | None = None  # the transport until it is lost, while `transport` is None once closed
         self._receiver: Any = None  # who takes the bytes after an upgrade
         self._cancels = manager.handler_cancellation
         self._closing = False
@@ -304,6 +312,7 @@ class RequestHandler(Link):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
+        self._wire = self.transport
         self._peername = transport.get_extra_info("peername")
         if self._tcp_keepalive:
             set_keepalive(transport)
@@ -312,6 +321,7 @@ class RequestHandler(Link):
 
     def connection_lost(self, exc: BaseException | None) -> None:
         super().connection_lost(exc)
+        self._wire = None
         self._deadlines.discard(self)
         self._manager.connection_lost(self, exc)
         self._closing = True
@@ -383,7 +393,8 @@ class RequestHandler(Link):
                 self._take(decoder.resume())
             elif self._behind is not None:
                 data, self._behind = bytes(self._behind), None
-                self.resume_reading()
+                if self._body is None or not self._body.full:
+                    self.resume_reading()
                 self._take(decoder.feed(data))
             else:
                 if self._half_closed:
@@ -403,7 +414,7 @@ class RequestHandler(Link):
         head: RequestHead | None = None
         payload: Any = EMPTY_PAYLOAD
         body = self._body
-        if body is not None:
+        if body is not None and not self._lingering:
             self._since = None
         for event in events:
             kind = type(event)
@@ -467,9 +478,9 @@ class RequestHandler(Link):
         if self._lingering:
             self._close_gently()
             return
+        self._behind = bytearray()  # what follows is not decoded
         body.set_exception(payload_error(error))
-        if self._error_hook is not None:
-            self._error_hook(self, error)
+        self._report(error)
 
     # ---- one request
 
@@ -536,8 +547,12 @@ class RequestHandler(Link):
                 self._go_on()
         except asyncio.CancelledError:
             self.force_close()
+        except Exception as exc:
+            self.log_exception("Unhandled exception", exc_info=exc)
         finally:
             self._parked = None
+            if self.transport is not None:
+                self.force_close()  # nobody would answer the next request
             if self._suspended is not None:
                 self._suspended[0].close()
                 self._suspended = None
@@ -580,9 +595,10 @@ class RequestHandler(Link):
             except Exception as exc:
                 response = self._answer_to_failure(request, exc)
                 if response is None:
-                    if self._receiver is not None:
+                    if self._receiver is None:
+                        self.force_close()
+                    else:
                         self._receiver.leave(WSCloseCode.INTERNAL_ERROR)
-                    self.force_close()
                     return
             kind = type(response)
             if (
@@ -640,9 +656,10 @@ class RequestHandler(Link):
             # Another one was begun, and what follows it now would be taken for its rest.
             self.log_exception("%r is not sent: the handler has sent another response before", resp, exc_info=None)
             if not request.answered:
-                if self._receiver is not None:
+                if self._receiver is None:
+                    self.force_close()
+                else:
                     self._receiver.leave(WSCloseCode.INTERNAL_ERROR)
-                self.force_close()
             return resp, not request.answered
         if self._closing or (self.shutting_down and not resp.prepared):
             resp.force_close()
@@ -654,6 +671,10 @@ class RequestHandler(Link):
             self.force_close()
             return resp, True
         if not resp.keep_alive:
+            self._closing = True
+        if request.unanswered:
+            # The client would take what follows for the rest.
+            self.log_exception("%r is %d bytes shorter than it has announced", resp, request.unanswered, exc_info=None)
             self._closing = True
         self.log_access(request, resp, start_time)
         return resp, False
@@ -733,10 +754,17 @@ class RequestHandler(Link):
             )
         return "text/plain", f"{title}\n\n{trace or message}"
 
+    def _report(self, error: ProtocolError) -> None:
+        """Call the hook for refused messages; what it raises is logged, and keeps nobody from the answer."""
+        if self._error_hook is not None:
+            try:
+                self._error_hook(self, error)
+            except Exception as exc:
+                self.log_exception("Exception in the error hook", exc_info=exc)
+
     def _refuse(self, error: ProtocolError) -> None:
         """Answer something that is no HTTP request, and close the connection (RFC 9112 §2.2)."""
-        if self._error_hook is not None:
-            self._error_hook(self, error)
+        self._report(error)
         task = self._task
         if task is None:
             task = self._task = self.loop.create_task(self.start())
@@ -784,9 +812,13 @@ class RequestHandler(Link):
         if self._paused_reading:
             self.resume_reading()
         self._behind = None
-        self._body = None
+        body, self._body = self._body, None
+        if body is not None:
+            body.set_exception(ClientConnectionResetError("The request was answered; its body is dropped"))
         if transport.can_write_eof() and not transport.is_closing():
-            self._receiver = Drain(self)
+            receiver, self._receiver = self._receiver, Drain(self)
+            if receiver is not None:
+                receiver.connection_lost(None)  # as far as it is concerned
             try:
                 transport.write_eof()
             except OSError:  # the client was quicker
@@ -827,7 +859,11 @@ class RequestHandler(Link):
             self._expired(phase, limit)
 
     def _waiting_for(self) -> tuple[str, float | None]:
-        if self._receiver is not None:
+        receiver = self._receiver
+        if receiver is not None:
+            if type(receiver) is Drain and self._wire is not None:
+                # Each byte that leaves begins a phase of its own.
+                return f"{_SENDING} {self._wire.get_write_buffer_size()}", SENDING_TIME
             return "", None
         if self._request is not None:
             if self._body is not None and not self._paused_reading:
@@ -843,12 +879,15 @@ class RequestHandler(Link):
         if phase == _BODY:
             body, self._body = self._body, None
             self._closing = True
+            self._behind = bytearray()  # what may still come is not decoded
             assert body is not None
             message = f"No data for {limit:g} seconds while the body was expected (option body_timeout)"
             body.set_exception(RequestPayloadError(message, 408))
         elif phase == _HEAD and self.decoder.in_head:
             message = f"The request was not complete after {limit:g} seconds (option headers_timeout)"
             self._refuse(ProtocolError("h1.timeout.head", message, fault="peer", status=408))
+        elif phase.startswith(_SENDING):
+            self.abort()
         else:
             self.close()
 
@@ -862,6 +901,8 @@ class RequestHandler(Link):
         """Close the connection after what is buffered has been sent, and let its task end."""
         self._closing = True
         self._stop_timer()
+        if self._receiver is None:
+            self._receiver = Drain(self)  # TLS gives us what comes before the last byte is sent
         super().close()
         if self._request is None:
             self._wake()
@@ -872,7 +913,11 @@ class RequestHandler(Link):
 
     def abort(self) -> None:
         self._closing = True
-        super().abort()
+        self._stop_timer()
+        if self.transport is not None:
+            super().abort()
+        elif self._wire is not None:  # closed, and not all has been sent
+            self._wire.abort()
         if self._request is None:
             self._wake()
 
@@ -890,8 +935,8 @@ class RequestHandler(Link):
     async def shutdown(self, timeout: float | None = 15.0) -> None:
         """End the connection: wait up to `timeout` seconds for a request to be answered, then cancel its handler.
 
-        Idle connections are closed soon, those on which the client still receives when it is done; streams without a known end, WebSockets, and requests of clients that have
-        closed their side after `stream_grace`.
+        Idle connections are closed soon, and those on which the client still receives when it is done; streams without
+        a known end, WebSockets, and requests of clients that have closed their side after `stream_grace`.
         A cancelled shutdown closes the connection.
         """
         self.begin_shutdown()
@@ -984,7 +1029,10 @@ class RequestHandler(Link):
     def log_access(self, request: BaseRequest, response: StreamResponse, time: float | None) -> None:
         """Write the line of the access log for an answer that was begun at `time`, in the loop's seconds."""
         if self._logs and time is not None and self.access_logger is not None:
-            self.access_logger.log(request, response, self.loop.time() - time)
+            try:
+                self.access_logger.log(request, response, self.loop.time() - time)
+            except Exception as exc:
+                self.log_exception("Exception in the access logger", exc_info=exc)
 
     def log_debug(self, *args: Any, **kw: Any) -> None:
         """Log something for those who debug the server."""
@@ -1002,7 +1050,7 @@ class Drain:
 
     __slots__ = ("_fed", "_link")
 
-    clean = True
+    clean = False
 
     def __init__(self, link: RequestHandler) -> None:
         self._link = link

@@ -211,6 +211,7 @@ class WebSocketResponse(StreamResponse, WebSocketVerbs, Generic[Decoded]):
             raise RuntimeError("Response has not been started")
         await self.close()
         await self._channel.gone()
+        self._channel.shut()
         self._eof_sent = True
 
 
