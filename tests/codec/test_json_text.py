@@ -8,10 +8,11 @@ import math
 from typing import Any
 
 import pytest
-from fairlead.codec import json_text as module
-from fairlead.codec.json_text import json_text
 from hypothesis import given
 from hypothesis import strategies as st
+
+from fairlead.codec import json_text as module
+from fairlead.codec.json_text import json_text
 
 
 class Colour(enum.IntEnum):
@@ -35,7 +36,8 @@ def test_values_of_json(value: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    "value", ["", "é\u2028\ud800", Text("x"), Colour.RED, {1.5: 2}, (1, (2,)), math.inf, -0.0, {Text("k"): Colour.RED}, 10**30]
+    "value",
+    ["", "é\u2028\ud800", Text("x"), Colour.RED, {1.5: 2}, (1, (2,)), math.inf, -0.0, {Text("k"): Colour.RED}, 10**30],
 )
 def test_odd_values(value: Any) -> None:
     assert json_text(value) == json.dumps(value)
