@@ -134,7 +134,6 @@ def drive(coro: Coroutine[Any, Any, Any], context: Context, waits_for: Any) -> G
         if waits_for is _NOT_STARTED:
             waits_for = context.run(coro.send, None)
         elif asyncio.isfuture(waits_for):
-            # Somebody else may have awaited it meanwhile, whose task has taken the mark of `await` from it.
             waits_for._asyncio_future_blocking = True
         while True:
             try:
@@ -514,6 +513,9 @@ class RequestHandler(Link):
             return
         finally:
             _leave_task(loop, task)
+        if asyncio.isfuture(waits_for):
+            # As a task does: the mark that `await` has made would keep others from awaiting the same future.
+            waits_for._asyncio_future_blocking = False
         self._suspended = (coro, context, waits_for)
         self._wake()
 

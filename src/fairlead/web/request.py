@@ -756,6 +756,12 @@ class BaseRequest(MutableMapping[str | RequestKey[Any], Any], HeadersMixin):
         writer = self._payload_writer
         return isinstance(writer, StreamWriter) and writer.ended
 
+    @property
+    def unanswered(self) -> int:
+        """Bytes that an answer has announced and not sent."""
+        writer = self._payload_writer
+        return writer.length or 0 if isinstance(writer, StreamWriter) and not writer.chunked else 0
+
     holds_files = False
     """Whether there may be files of a form to be closed."""
 

@@ -62,6 +62,7 @@ class Server:
         self.request_factory = request_factory or self._make_request
         self.handler_cancellation = handler_cancellation
         self.shutting_down = False
+        self._stopped = False
 
     def __call__(self) -> RequestHandler:
         """Make the protocol of a new connection."""
@@ -85,7 +86,9 @@ class Server:
     def connection_made(self, handler: RequestHandler, transport: asyncio.Transport) -> None:
         """Take note of a new connection."""
         self._connections[handler] = transport
-        if self.shutting_down:
+        if self._stopped:
+            handler.close()
+        elif self.shutting_down:
             handler.begin_shutdown()
 
     def connection_lost(self, handler: RequestHandler, exc: BaseException | None = None) -> None:
@@ -102,5 +105,9 @@ class Server:
     async def shutdown(self, timeout: float | None = None) -> None:
         """End all connections, see `RequestHandler.shutdown`; `timeout` is in seconds, None waits without limit."""
         self.pre_shutdown()
-        await asyncio.gather(*(connection.shutdown(timeout) for connection in self._connections))
+        try:
+            await asyncio.gather(*(connection.shutdown(timeout) for connection in self._connections))
+        finally:
+            # What becomes a connection after this, for its TLS handshake has taken its time, comes too late.
+            self._stopped = True
         self._connections.clear()

@@ -207,6 +207,11 @@ class StreamReader:
             if limit_pieces is not None:
                 limit_pieces(n)
 
+    @property
+    def full(self) -> bool:
+        """Whether the connection was told to stop reading until some of the buffer has been read."""
+        return self._paused
+
     def exception(self) -> BaseException | None:
         """Return the error that ended the stream, if one did."""
         return self._exception
