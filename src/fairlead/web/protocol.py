@@ -322,7 +322,6 @@ class RequestHandler(Link):
         super().connection_lost(exc)
         self._wire = None
         self._deadlines.discard(self)
-        self._manager.connection_lost(self, exc)
         self._closing = True
         self._behind = None
         self._stop_timer()
@@ -338,6 +337,7 @@ class RequestHandler(Link):
             if self._cancels and self._task is not None and (receiver is None or not receiver.clean):
                 self._task.cancel()
         else:
+            self._manager.connection_lost(self, exc)
             self._wake()
 
     def eof_received(self) -> bool:
@@ -558,6 +558,8 @@ class RequestHandler(Link):
             if self._suspended is not None:
                 self._suspended[0].close()
                 self._suspended = None
+            if self._wire is None:
+                self._manager.connection_lost(self)
 
     async def _cancel_suspended(self, exc: asyncio.CancelledError) -> None:
         """Hand a cancellation that met the sleeping task to the handler, which the task was about to go on with."""
@@ -663,6 +665,8 @@ class RequestHandler(Link):
                 else:
                     self._receiver.leave(WSCloseCode.INTERNAL_ERROR)
             return resp, not request.answered
+        if isinstance(resp, Response):
+            resp = resp.for_request(request)
         if self._closing or (self.shutting_down and not resp.prepared):
             resp.force_close()
         try:
@@ -701,6 +705,8 @@ class RequestHandler(Link):
             request.close_files()
         body = self._body
         if self.transport is None:
+            if self._wire is None:  # lost while the handler ran, which the server waits for when it stops
+                self._manager.connection_lost(self)
             return
         if self._closing:
             if self._half_closed:
@@ -951,7 +957,7 @@ class RequestHandler(Link):
         if self._receiver is not None:
             self._receiver.leave(WSCloseCode.GOING_AWAY)
         try:
-            while not lost.done():
+            while not lost.done() or self._request is not None:
                 now = loop.time()
                 receiver = self._receiver
                 if (
@@ -969,7 +975,8 @@ class RequestHandler(Link):
                     stream_until = now + self._stream_grace if stream_until is None else stream_until
                     if now >= stream_until:
                         break
-                await asyncio.wait((lost,), timeout=SHUTDOWN_POLL)
+                waits_for = self._task if lost.done() and self._task is not None else lost
+                await asyncio.wait((waits_for,), timeout=SHUTDOWN_POLL)
             if self._request is not None and self._task is not None:
                 self._task.cancel()
                 await asyncio.wait((self._task,), timeout=CANCEL_GRACE)

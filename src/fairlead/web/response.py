@@ -70,6 +70,7 @@ class Response(StreamResponse):
     _body: bytes | bytearray | Payload | None = None
     _compressed_body: bytes | None = None
     _sent_to: BaseRequest | None = None  # the request that `prepare()` was called for
+    _measured = False  # the length in the fields is that of the body
     _send_headers_immediately = False
     _ends_when_it_likes = False
     _zlib_executor_size: int | None = ZLIB_EXECUTOR_SIZE
@@ -272,8 +273,32 @@ class Response(StreamResponse):
         headers = self._headers
         headers.pop(hdrs.DATE, None)
         headers.pop(hdrs.CONNECTION, None)
+        if self._measured:
+            self._measured = False
+            headers.pop(_CONTENT_LENGTH, None)
+        if self._compressed_body is not None:
+            # The next client may accept another coding, or none.
+            self._compressed_body = None
+            headers.pop(hdrs.CONTENT_ENCODING, None)
         if self._set_cookies is not None:
             headers.popall(hdrs.SET_COOKIE, None)
+
+    def for_request(self, request: BaseRequest) -> Self:
+        """Return the response itself, or a copy while it is being sent to another client or was cut off there.
+
+        Raises RuntimeError where there can be no copy, for its body can be sent only once.
+        """
+        taken = self._req
+        if taken is None or self._payload_writer is None or taken.protocol is request.protocol:
+            return self
+        if isinstance(self._body, Payload):
+            raise RuntimeError(f"{self!r} is being sent to another client, and its body can be sent only once")
+        twin = type(self).__new__(type(self))
+        twin.__dict__.update(self.__dict__)
+        twin._fields = self._headers.copy()
+        twin._payload_writer = twin._req = twin._sent_to = None
+        twin._reopen()
+        return twin
 
     async def _start(self, request: BaseRequest) -> AbstractStreamWriter:
         headers = self._headers
@@ -286,9 +311,11 @@ class Response(StreamResponse):
                 size = self._body.size
                 if size is not None:
                     headers[_CONTENT_LENGTH] = str(size)
+                    self._measured = True
             elif not forbids_length(method, self._status) and (self._body or method != "HEAD"):
                 # An empty body may stand for a length that a GET would show (RFC 9110 §9.3.2).
                 headers[_CONTENT_LENGTH] = str(len(self._body or b""))
+                self._measured = True
         return await super()._start(request)
 
     async def _do_start_compression(self, coding: ContentCoding) -> None:

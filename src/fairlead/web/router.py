@@ -46,9 +46,9 @@ from .resources import (
 from .routes import AbstractRoute, MatchInfoError, ResourceRoute, UrlMappingMatchInfo
 
 if TYPE_CHECKING:
-    from .app import Application
     from ..typedefs import PathLike
     from .abstract import AbstractView, ExpectHandler, Handler
+    from .app import Application
     from .request import Request
     from .resources import Match
     from .routedef import AbstractRouteDef

@@ -488,7 +488,8 @@ class StreamResponse(MutableMapping[Any, Any], HeadersMixin):
         assert request is not None
         assert writer is not None
         if self._keep_alive is None:
-            self._keep_alive = request.keep_alive
+            # A stand-in for the protocol, as tests have them, may have anything there.
+            self._keep_alive = request.keep_alive and request.shutting_down is not True
         version = request.version
         headers = self._headers
         if self._set_cookies is not None:
