@@ -87,6 +87,12 @@ differ(
     {"GET.answers": [], "GET.then": "closed"},
 )
 
+differ(
+    "what follows an answer that is shorter than announced would be taken for its rest",
+    ["stream: with a length that is too large"],
+    {"GET.then": "closed"},
+)
+
 # --- compression -----------------------------------------------------------------------------------------------------
 
 BR = ANYTHING

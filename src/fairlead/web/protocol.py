@@ -106,6 +106,7 @@ _NOT_STARTED: Final = object()
 # What asyncio offers to those who run coroutines by themselves ("Extending", task lifetime support).
 _enter_task = asyncio.tasks._enter_task
 _leave_task = asyncio.tasks._leave_task
+_AWAITED: Final = "_asyncio_future_blocking"
 
 server_logger = logging.getLogger("fairlead.server")
 
@@ -134,7 +135,7 @@ def drive(coro: Coroutine[Any, Any, Any], context: Context, waits_for: Any) -> G
         if waits_for is _NOT_STARTED:
             waits_for = context.run(coro.send, None)
         elif asyncio.isfuture(waits_for):
-            waits_for._asyncio_future_blocking = True
+            setattr(waits_for, _AWAITED, True)
         while True:
             try:
                 value = yield waits_for
@@ -263,7 +264,7 @@ class RequestHandler(Link):
         self._request: BaseRequest | None = None  # the one that is being answered
         self._body: StreamReader | None = None  # of that request, or of the one before, while it arrives
         self._behind: bytearray | None = None  # bytes that came while a request was being answered
-        self._wire: asyncio.Transport | None = None  # the transport until it is lost, while `transport` is None once closed
+        self._wire: asyncio.Transport | None = None  # the transport until it is lost, closed or not
         self._receiver: Any = None  # who takes the bytes after an upgrade
         self._cancels = manager.handler_cancellation
         self._closing = False
@@ -515,7 +516,7 @@ class RequestHandler(Link):
             _leave_task(loop, task)
         if asyncio.isfuture(waits_for):
             # As a task does: the mark that `await` has made would keep others from awaiting the same future.
-            waits_for._asyncio_future_blocking = False
+            setattr(waits_for, _AWAITED, False)
         self._suspended = (coro, context, waits_for)
         self._wake()
 

@@ -15,7 +15,7 @@ import warnings
 from concurrent.futures import Executor
 from time import time
 from types import NoneType
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Self
 
 from multidict import CIMultiDict
 
@@ -294,9 +294,8 @@ class Response(StreamResponse):
         if isinstance(self._body, Payload):
             raise RuntimeError(f"{self!r} is being sent to another client, and its body can be sent only once")
         twin = type(self).__new__(type(self))
-        twin.__dict__.update(self.__dict__)
-        twin._fields = self._headers.copy()
-        twin._payload_writer = twin._req = twin._sent_to = None
+        fresh = {"_fields": self._headers.copy(), "_payload_writer": None, "_req": None, "_sent_to": None}
+        twin.__dict__.update(self.__dict__, **fresh)
         twin._reopen()
         return twin
 
