@@ -4,7 +4,8 @@ In: nothing but an installed nginx (Debian's, or any on PATH); tests are skipped
 `url` (plain), `tls_url`. Locations: `/` static files, `/gzip/` the same compressed on the fly, `/short/` with two
 requests a connection, `/idle/` closed after a millisecond, `/close/` without keep-alive, `/auth/` basic auth (u:p),
 `/redirect/` 302 to `/hello.txt`, `/limit/` 413 above 1 KiB, `/proxy/` to an upstream that the test names, `/on/` and
-`/off/` to the same with kept connections and the usual fields of a reverse proxy, with and without buffering.
+`/off/` to the same with kept connections and the usual fields of a reverse proxy, with and without buffering, `/ws/` to
+the same with the upgrade to a WebSocket, ended after a second without a byte.
 """
 
 from __future__ import annotations
@@ -61,9 +62,11 @@ http {{
         location /redirect/ {{ return 302 /hello.txt; }}
         location /limit/ {{ client_max_body_size 1k; proxy_pass {upstream}; }}
         location /proxy/ {{ proxy_pass {upstream}; proxy_http_version 1.1; proxy_buffering off; }}
-        location /on/ {{ proxy_pass http://behind/; {forwarded} }}
-        location /off/ {{ proxy_pass http://behind/; {forwarded}
+        location /on/ {{ proxy_pass http://behind/; proxy_set_header Connection ""; {forwarded} }}
+        location /off/ {{ proxy_pass http://behind/; proxy_set_header Connection ""; {forwarded}
             proxy_buffering off; proxy_request_buffering off; }}
+        location /ws/ {{ proxy_pass http://behind/; {forwarded}
+            proxy_set_header Upgrade $http_upgrade; proxy_set_header Connection upgrade; proxy_read_timeout 1s; }}
         location /missing/ {{ return 404 "nothing here\\n"; }}
         location /empty/ {{ return 204; }}
     }}
@@ -72,7 +75,6 @@ http {{
 
 FORWARDED = """
             client_max_body_size 64m;
-            proxy_set_header Connection "";
             proxy_set_header Host $http_host;
             proxy_set_header X-Real-IP $remote_addr;
             proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for;
