@@ -119,6 +119,7 @@ TIME = r"\[\d\d/[A-Z][a-z]{2}/\d{4}:\d\d:\d\d:\d\d [+-]\d{4}\]"
             '127.0.0.2 "GET /a%20b?c=d HTTP/1.1" 201 42 "http://r/" "test"',
         ),
     ],
+    ids=lambda text: text.replace(f"<{os.getpid()}>", "PID"),
 )
 def test_atoms(log_format: str, line: str) -> None:
     record = logged(log_format)
