@@ -5,6 +5,7 @@ What the middlewares of nested applications see is compared with aiohttp, reques
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import warnings
 from collections.abc import Callable
@@ -96,7 +97,7 @@ class Library:
                 assert match.current_app is match.apps[-1]
             else:
                 app.freeze()
-                now(app._handle(oracle_request("GET", path).clone()))
+                asyncio.run(app._handle(oracle_request("GET", path).clone()))
         except (exceptions.HTTPException, oracle.HTTPException) as exc:
             self.log.append(exc.status)
         except ZeroDivisionError:
@@ -284,7 +285,7 @@ def where(ours: bool, options: dict[str, Any], routes: list[str], target: str, m
             request.match_info = match
             return now(compose(match.handler, match.apps)(request))  # type: ignore[arg-type]
         root.freeze()
-        return now(root._handle(oracle_request(method, target).clone()))
+        return asyncio.run(root._handle(oracle_request(method, target).clone()))
     except (exceptions.HTTPException, oracle.HTTPException) as exc:
         return exc.status, exc.headers.get("Location")
 
