@@ -598,6 +598,7 @@ def _create_transport(sslcontext: SSLContext | None = None) -> mock.Mock:
     transport = mock.Mock()
     transport.get_extra_info.side_effect = get_extra_info
     transport.is_closing.return_value = False
+    transport.get_write_buffer_size.return_value = 0
     return transport
 
 
@@ -683,7 +684,8 @@ def make_mocked_request(
         protocol.ssl_context = sslcontext
         protocol.peername = transport.get_extra_info("peername")
         protocol.sockname = ("127.0.0.1", 80)
-        protocol.shutting_down = False
+        protocol.shutting_down = protocol.writing_paused = False
+        protocol.switch.return_value = b""
     request = Request(
         message,
         payload,

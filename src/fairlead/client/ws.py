@@ -34,7 +34,7 @@ from ..message.ws_verbs import WebSocketVerbs
 from .timeouts import DEFAULT_WS_TIMEOUT, ClientWSTimeout
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
     from typing import Self
 
     from ..codec.ws_deflate import DeflateParameters
@@ -86,6 +86,15 @@ class ClientWebSocketResponse(WebSocketVerbs, Generic[Decoded]):
         self._compress = compress
         self._client_notakeover = client_notakeover
         reader.be_patient(not timeout.ws_receive)
+
+    def __del__(self, _warn: Callable[..., None] = warnings.warn) -> None:
+        channel = self._channel
+        if channel is None or channel.transport is None or self._loop.is_closed():
+            return
+        channel.shut(now=True)
+        what = f"Unclosed WebSocket to {self._response.url}; use `async with` or `await ws.close()`"
+        _warn(what, ResourceWarning, source=self)
+        self._loop.call_exception_handler({"client_websocket": self, "message": what})
 
     @property
     def protocol(self) -> str | None:
@@ -162,7 +171,7 @@ async def connect(
     protocols = tuple(protocols)
     key = key_value(os.urandom(KEY_SIZE))
     fields = handshake_fields(headers, key, protocols, origin, compress)
-    response = await session.request(method, url, headers=fields, read_until_eof=False, **options)
+    response = await session.request(method, url, headers=fields, **options)
     try:
         deflate = await check(response, key, compress)
         channel = WebSocketChannel(

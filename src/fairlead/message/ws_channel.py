@@ -112,7 +112,8 @@ class Front(asyncio.Protocol):
     """What the transport of a WebSocket talks to: input goes to the channel, everything else to the link as before."""
 
     def __init__(self, channel: WebSocketChannel, link: Link) -> None:
-        self.data_received = channel.feed_data  # type: ignore[method-assign]
+        plain = channel.deflater is None
+        self.data_received = channel.feed_plain if plain else channel.feed_data  # type: ignore[method-assign]
         self.pause_writing = channel.pause_writing  # type: ignore[method-assign]
         self.resume_writing = channel.resume_writing  # type: ignore[method-assign]
         self.eof_received = link.eof_received  # type: ignore[method-assign]
@@ -274,7 +275,7 @@ class WebSocketChannel:
         """Let the receiver look for what there is."""
         waiter, self.waiter = self.waiter, None
         if waiter is not None and not waiter.done():
-            waiter.set_result(self.queue.popleft() if self.queue else None)
+            waiter.set_result(self.queue.popleft() if self.queue and not self.parts else None)
 
     @property
     def clean(self) -> bool:
@@ -381,19 +382,22 @@ class WebSocketChannel:
     def feed_data(self, data: bytes) -> None:
         """Take what was received."""
         self._alive = True
+        self._take(self._decode(data), len(data))
+
+    def feed_plain(self, data: bytes) -> None:
+        """Take what was received where no compression was agreed; does the same in fewer steps."""
+        self._alive = True
         events = self._decode(data)
         if len(events) == 1:
             event = events[0]
-            # What follows is for one small data message that somebody waits for: nearly all of them.
+            # What follows is for one data message that somebody waits for: nearly all of them.
             if event.__class__ is WSMessage and event[0] < 3:
                 waiter = self.waiter
                 if waiter is not None:
                     self.waiter = None
                     if not waiter.done():
                         waiter.set_result(event)
-                        if self._decoder.deflate is None:
-                            return
-                        events = []
+                        return
         self._take(events, len(data))
 
     def _take(self, events: list[Event], size: int) -> None:
@@ -425,7 +429,10 @@ class WebSocketChannel:
         self._held = 0
         while self._decoder.pending and not self.queue and not self.parts:
             self._take_pending()
-        if self._reading_paused and not self._decoder.pending:
+            if self.left:  # what is dropped shall not hold up the loop
+                self.loop.call_soon(self.emptied)
+                return
+        if self._reading_paused and not self._decoder.pending and self._held <= QUEUE_LIMIT:
             self._reading_paused = False
             if self._link is not None:
                 self._link.resume_reading()
