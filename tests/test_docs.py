@@ -465,7 +465,7 @@ HOOKS = set(
     # For subclasses and for the parts of the server among themselves.
     "ATTRS answered bind close_files decoded expect expects find finds_at_once holds_files hooked index_resource plain"
     " prepare_hook register_site check_site unregister_site render rendered rest_of set_match_info unindex_resource"
-    " writer_used"
+    " writer_used unanswered for_request"
     " NAME_SPLIT_RE VERSION_KEY DYN DYN_WITH_RE GOOD setUpAsync tearDownAsync get_app".split()
 )
 
