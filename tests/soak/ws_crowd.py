@@ -1,7 +1,7 @@
 """One end of a crowd of WebSockets, in a process of its own: `python ws_crowd.py LIBRARY server|client [PORT]`.
 
-A server prints its port.  Orders come one a line: `open N` (client), `measure`, `broadcast`, `received N` (client); each
-is answered with a line of JSON.
+A server prints its port.  Orders come one a line: `open N` (client), `measure`, `broadcast`, `received N` (client);
+each is answered with a line of JSON.
 """
 
 from __future__ import annotations
@@ -40,6 +40,7 @@ class Crowd:
         self.web = importlib.import_module(f"{library}.web")
         self.open: list[Any] = []
         self.received = 0
+        self.more = asyncio.Event()
         self.tasks: set[asyncio.Task[None]] = set()
 
     async def listen(self) -> int:
@@ -71,6 +72,7 @@ class Crowd:
             async for message in ws:
                 assert message.data == TEXT
                 self.received += 1
+                self.more.set()
 
         opened = len(self.open)
         await asyncio.gather(*(one() for _ in range(count)))
@@ -87,7 +89,8 @@ class Crowd:
 
     async def wait_for(self, count: int) -> dict[str, float]:
         while self.received < count:
-            await asyncio.sleep(0.002)
+            await self.more.wait()
+            self.more.clear()
         return {"received": self.received}
 
 
