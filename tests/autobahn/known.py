@@ -22,4 +22,4 @@ AIOHTTP_NOT_STRICT: Final[dict[str, frozenset[str]]] = {
     "client": frozenset({"6.4.1", "6.4.2", "6.4.3", "6.4.4"}),
     "server": frozenset({"6.4.1", "6.4.2", "6.4.3", "6.4.4"}),
 }
-"""By side; from a run of `make autobahn ARGS="--library aiohttp"` with aiohttp 3.14, which fails 7.9.5 at both ends besides."""
+"""By side; from `make autobahn ARGS="--library aiohttp"` with aiohttp 3.14, which fails 7.9.5 at both ends besides."""

@@ -393,7 +393,9 @@ async def test_an_unread_stream_does_not_hold_up_the_end() -> None:
             assert response.status == 200
 
 
-@pytest.mark.parametrize("wrong", [None, "http://x", web.Application, object()], ids=["none", "text", "class", "object"])
+@pytest.mark.parametrize(
+    "wrong", [None, "http://x", web.Application, object()], ids=["none", "text", "class", "object"]
+)
 async def test_a_client_takes_test_servers_only(wrong: Any) -> None:
     with pytest.raises(TypeError, match="server must be TestServer instance"):
         TestClient(wrong)

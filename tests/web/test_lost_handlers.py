@@ -7,8 +7,9 @@ import socket
 import struct
 
 import pytest
-from fairlead import web
 from tests.peers.turns import until
+
+from fairlead import web
 
 
 async def reset(port: int) -> None:
