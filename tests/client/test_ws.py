@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import base64
 import copy
-import gc
 import hashlib
 import pickle
 import warnings
@@ -466,10 +465,9 @@ async def test_a_websocket_that_is_dropped_is_closed_with_a_warning() -> None:
         handler = loop.get_exception_handler()
         loop.set_exception_handler(lambda loop, context: told.append(context["message"]))
         try:
-            ws = await session.ws_connect(server.url)
+            held = [await session.ws_connect(server.url)]
             with pytest.warns(ResourceWarning, match="Unclosed WebSocket to http"):
-                del ws
-                gc.collect()
+                held.clear()
         finally:
             loop.set_exception_handler(handler)
         assert session.connector is not None
