@@ -996,12 +996,14 @@ async def test_a_broken_rule(name: str) -> None:
     end = End(max_msg_size=100)
     end.text("1")
     end.feed(data)
+    assert end.close_code == code
+    assert (await end.receive()).data == "1"
+    assert end.sent() == []  # what came before it may still be answered
+    message = await end.receive()
     ((kind, sent_code, reason),) = end.sent()
     assert (kind, sent_code) == (CLOSE, code)
     with pytest.raises(ClientConnectionResetError):
         await end.send_str("a")
-    assert (await end.receive()).data == "1"
-    message = await end.receive()
     assert message.type is WSMsgType.ERROR
     assert isinstance(message.data, WebSocketError)
     assert (message.data.code, str(message.data)) == (code, end.close_reason)
@@ -1016,6 +1018,36 @@ async def test_a_broken_rule(name: str) -> None:
     assert end.released == 1
     assert (await end.receive()).type is WSMsgType.CLOSED
     assert end.close_code == code
+
+
+@BOTH
+@pytest.mark.parametrize("then", ["receive", "close", "wait", "lose"])
+async def test_what_came_before_a_broken_rule_can_be_answered(
+    role: str, then: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if then == "wait":
+        monkeypatch.setattr(ws_channel, "LINGER", 0.01)
+    end = End(role)
+    task = asyncio.ensure_future(end.receive())
+    await asyncio.sleep(0)
+    end.feed(*[end.frame(TEXT, text) for text in (b"1", b"2")], end.frame(PING | 0x30))
+    assert end.close_code == 1002
+    await end.send_str(f"{(await task).data} is answered")
+    await end.send_str(f"{(await end.receive()).data} too")
+    assert end.sent() == [(TEXT, "1 is answered", ""), (TEXT, "2 too", "")]
+    if then == "receive":
+        assert (await end.receive()).type is WSMsgType.ERROR
+    elif then == "close":
+        await end.close()
+    elif then == "wait":
+        await asyncio.sleep(0.05)
+    else:
+        end.lose()
+    with pytest.raises(ClientConnectionResetError):
+        await end.send_str("no more")
+    assert [(kind, code) for kind, code, _ in end.sent()] == ([] if then == "lose" else [(CLOSE, 1002)])
+    assert isinstance(end.exception(), WebSocketError)
+    end.lose()
 
 
 async def test_an_error_names_size_limit_and_option() -> None:

@@ -95,6 +95,13 @@ class CloseState:
         self._decide(code or NO_STATUS, reason)
         return following is Closing.RECEIVED
 
+    def blame(self, error: WebSocketError) -> bool:
+        """Take the decoder's error while frames may go on being sent, until `fail()`; False when none may be."""
+        if self.state is not Closing.OPEN or error.code == WSCloseCode.ABNORMAL_CLOSURE:
+            return False
+        self._decide(error.code, str(error))
+        return True
+
     def fail(self, error: WebSocketError) -> bool:
         """Take the decoder's error; True when a close frame with its code is to be sent, after which all is closed."""
         if error.code == WSCloseCode.ABNORMAL_CLOSURE:

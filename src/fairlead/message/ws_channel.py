@@ -133,6 +133,7 @@ class WebSocketChannel:
         "__weakref__",
         "_alive",
         "_autoping",
+        "_broken",
         "_buffered",
         "_decode",
         "_decoder",
@@ -217,6 +218,7 @@ class WebSocketChannel:
         self._alive = self._pinged = False
         self._buffered = 0
         self._linger: asyncio.TimerHandle | None = None
+        self._broken: WebSocketError | None = None  # what the peer is not told yet, for messages before it wait
         self._half = heartbeat / 2 if heartbeat else 0.0
         self._write_limit = 0
 
@@ -324,6 +326,7 @@ class WebSocketChannel:
 
     def send_close(self, payload: bytes) -> bool:
         """Send a close frame unless one was sent; return whether it could be."""
+        self.tell()
         transport = self.transport
         sendable = self.state.send()
         if transport is None:
@@ -347,6 +350,7 @@ class WebSocketChannel:
 
     def shut(self, *, now: bool = False) -> None:
         """Close the connection when the last frame has been taken, or at once."""
+        self._broken = None
         transport, self.transport = self.transport, None
         self._close_writing()
         link = self._link
@@ -485,13 +489,28 @@ class WebSocketChannel:
                 self.queue.append(WSMessage(part.type, part.data[:0].join(rest), ""))
 
     def _fail(self, error: WebSocketError) -> None:
-        """The peer broke a rule: tell it which, stop sending, and let it leave (RFC 6455 §7.1.7)."""
+        """The peer broke a rule.  What it said before may still be answered: it is told when that was received."""
+        self.exception = error
+        self._end_with(error)
+        if (self.queue or self.parts) and self.state.blame(error) and self.transport is not None:
+            self._broken = error
+            self._linger = self.loop.call_later(LINGER, self.tell)
+        else:
+            self._tell(error)
+
+    def tell(self) -> None:
+        """Tell the peer of the rule that it broke, now that there is nothing before it to receive."""
+        broken, self._broken = self._broken, None
+        if broken is not None:
+            self._stop_lingering()
+            self._tell(broken)
+
+    def _tell(self, error: WebSocketError) -> None:
+        """Tell the peer which rule it broke, stop sending, and let it leave (RFC 6455 §7.1.7)."""
         transport = self.transport
         if self.state.fail(error) and transport is not None:
             transport.write(self.encode(_FIRST_CLOSE, close_payload(error.code, str(error))))
-        self.exception = error
         self._close_writing()
-        self._end_with(error)
         if transport is None or transport.is_closing():
             return
         if not transport.can_write_eof():
@@ -516,6 +535,7 @@ class WebSocketChannel:
         self.transport = None
         self._close_writing()
         self._stop_lingering()
+        self.tell()
         if self._writers is not None:
             self.end_parts()
         if self.end is None:

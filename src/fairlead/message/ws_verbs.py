@@ -202,6 +202,7 @@ class WebSocketVerbs:
                 self._closing = True
             return end
         self._closed = True
+        channel.tell()
         if isinstance(end, ClientConnectionResetError):
             channel.shut()
             return WS_CLOSED_MESSAGE
