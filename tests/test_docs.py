@@ -44,7 +44,7 @@ from fairlead.wire import dns, tls
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"
 PAGES = [*sorted(ROOT.glob("*.md")), *sorted(DOCS.rglob("*.md"))]
-LANGUAGES = {"python", "console", "text"}
+LANGUAGES = {"python", "console", "text", "html"}
 FENCE = re.compile(
     r"^(?:<!-- (?:not run: (?P<reason>[^>]+)|file: (?P<file>[\w./]+)) -->\n)?```(?P<lang>\w*)\n(?P<code>.*?)^```",
     re.M | re.S,
@@ -54,7 +54,7 @@ HEADING = re.compile(r"^#+ (.+)$", re.M)
 # What servers of the examples listen at; it stands for a free port.
 PORT = "8080"
 # Commands that serve until the next one, or until the end of the page.
-SERVING = ("python hello.py", "python -m fairlead.web ", "gunicorn ")
+SERVING = ("python hello.py", "python chat.py", "python -m fairlead.web ", "gunicorn ")
 # Commands of console blocks that are about the reader's machine; what they name is checked by other tests.
 NOT_RUN = ("git ", "cd ", "make ", "pip ", "python -m pip ", "python3 -m venv ", ". ", "python -m bench")
 
