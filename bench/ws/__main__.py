@@ -42,6 +42,7 @@ from .peer import HOST, open_peer
 SIDES = ("client", "server")
 PROCESSOR = "processor µs"
 BASE = "aiohttp"
+COUNTED = ("echo256", "send", "receive", "echo256-z")  # under callgrind by default: all of them take half an hour
 START_SECONDS = 120  # under callgrind, too
 STOP_SECONDS = 60
 
@@ -222,6 +223,8 @@ def table(
     for library in libraries:
         view.add_column(library, justify="right", no_wrap=True)
     for case in cases:
+        if all(results.value(measure, case.name, loop, library) is None for loop in loops for library in libraries):
+            continue
         for loop in loops:
             cells = []
             for library in libraries:
@@ -276,7 +279,8 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--sides", type=names(list(SIDES)), help="of client,server (default: both)")
     parser.add_argument("--rounds", type=int, default=3, help="rounds in which the libraries take turns (default 3)")
     parser.add_argument("--no-time", action="store_true", help="count instructions only")
-    parser.add_argument("--no-callgrind", action="store_true", help="measure processor time only")
+    parser.add_argument("--count", choices=("none", "some", "all"), default="some",
+                        help=f"cases whose instructions are counted (default some: {','.join(COUNTED)})")  # fmt: skip
     parser.add_argument("--save", type=Path, help="JSON file for the results (default: bench/results/ws-TIME.json)")
     return parser.parse_args()
 
@@ -285,6 +289,8 @@ def main() -> int:
     options = arguments()
     cases = [BY_NAME[name] for name in options.cases] if options.cases else list(ALL_CASES)
     libraries = [name for name in options.libraries or LIBRARIES if importlib.util.find_spec(name)]
+    chosen = {"none": (), "some": COUNTED, "all": tuple(BY_NAME)}[options.count]
+    counted = [case for case in cases if case.name in chosen] if callgrind.available() else []
     loops = options.loops or (["asyncio", "uvloop"] if importlib.util.find_spec("uvloop") else ["asyncio"])
     results = Results()
     if len(available_cores()) < 2:
@@ -296,11 +302,10 @@ def main() -> int:
             for loop in loops:
                 if not options.no_time:
                     results.rows += measure_time(side, loop, libraries, cases, options.rounds, peer)
-                if not options.no_callgrind and callgrind.available():
-                    for library in libraries:
-                        progress(f"instructions: {side}, {library} on {loop}")
-                        results.rows += measure_instructions(side, loop, library, cases, peer)
-    if not callgrind.available():
+                for library in libraries if counted else ():
+                    progress(f"instructions: {side}, {library} on {loop}")
+                    results.rows += measure_instructions(side, loop, library, counted, peer)
+    if options.count != "none" and not callgrind.available():
         results.notes.append("valgrind is not installed: no instructions were counted")
     path = options.save or RESULTS / f"ws-{timestamp()}.json"
     save(results, libraries, path)
