@@ -34,7 +34,7 @@ LAYERS = {
     "wire": "clock streams queues writer exchange pieces link h1_link sockets tls dns eyeballs pool dial proxy",
     "message": "facts mixins text body files payload parts multipart formdata ws_channel ws_verbs",
     "client": "tracing auth env cookiejar timeouts redirects options connector template response request tcp"
-    " local follow ws session middlewares",
+    " local follow ws reconnect session middlewares",
     "web": "abstract errors message chain forms request stream_response response exceptions access_log protocol"
     " server disk file_response view routes resources static router routedef middlewares disconnect app"
     " ws sites runner run worker __main__",

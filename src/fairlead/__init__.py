@@ -5,6 +5,7 @@ from .client.connector import BaseConnector, Connection
 from .client.cookiejar import AbstractCookieJar, CookieJar, DummyCookieJar
 from .client.local import NamedPipeConnector, UnixConnector
 from .client.middlewares import DigestAuthMiddleware
+from .client.reconnect import Backoff, Reconnection
 from .client.request import ClientHandlerType, ClientMiddlewareType, ClientRequest, UploadTracker
 from .client.response import ClientResponse, ContentDisposition
 from .client.session import ClientSession, request
@@ -104,6 +105,7 @@ __all__ = (
     "AddrInfoType",
     "AsyncIterablePayload",
     "AsyncResolver",
+    "Backoff",
     "BadContentDispositionHeader",
     "BadContentDispositionParam",
     "BaseConnector",
@@ -162,6 +164,7 @@ __all__ = (
     "NonHttpUrlClientError",
     "NonHttpUrlRedirectClientError",
     "Payload",
+    "Reconnection",
     "RedirectClientError",
     "RequestInfo",
     "ServerConnectionError",

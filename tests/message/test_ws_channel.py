@@ -1134,6 +1134,18 @@ async def test_closing_after_a_goodbye_of_somebody_else() -> None:
     assert end.sent() == [(CLOSE, 1001, "")]
 
 
+async def test_abort() -> None:
+    end = End()
+    task = asyncio.ensure_future(end.receive())
+    await asyncio.sleep(0)
+    end.abort()
+    assert (await task).type is WSMsgType.CLOSING
+    assert (end.closed, end.close_code, end.close_reason) == (True, 1006, "The connection was aborted here")
+    assert end.transport.aborted
+    assert end.released == 1
+    assert end.sent() == []
+
+
 async def test_facts() -> None:
     end = End()
     assert end.get_extra_info("peername") == "there"

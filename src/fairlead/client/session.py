@@ -33,6 +33,7 @@ from .auth import BasicAuth
 from .connector import BaseConnector
 from .cookiejar import AbstractCookieJar, CookieJar
 from .options import UNSET, Plan, session_plan, warn_about_auth
+from .reconnect import BACKOFF, Backoff, Reconnection, may_pass
 from .request import ClientRequest, checked_method, configure
 from .response import ClientResponse
 from .tcp import TCPConnector
@@ -432,6 +433,32 @@ class ClientSession:
                 decode_text=decode_text,
             )
         )
+
+    def ws_connect_forever(
+        self,
+        url: StrOrURL,
+        *,
+        backoff: Backoff = BACKOFF,
+        headers: LooseHeaders | Callable[[], LooseHeaders | Awaitable[LooseHeaders]] | None = None,
+        retry: Callable[[Exception], bool] = may_pass,
+        on_failure: Callable[[Reconnection, float], object] | None = None,
+        **options: Any,
+    ) -> Reconnection:
+        """Open a WebSocket again whenever it has ended: `async for ws in session.ws_connect_forever(url)`.
+
+        Each turn of the loop gets an open WebSocket, which is closed when the next one is asked for; `break` leaves the
+        last one to the caller, `async with` around the result closes it.  `backoff` says how long to wait before the
+        next attempt.
+        `headers` may be a function, or a coroutine function, that is asked for fresh ones before each attempt.
+        `retry(error)` says whether a failed attempt is worth another one: by default lost connections, timeouts and
+        statuses like 503 are, and anything else is raised.  `on_failure(reconnection, delay)` is told before each wait.
+        `options` are those of `ws_connect`.  Cancellation ends the loop and leaves nothing open but the last WebSocket.
+        """
+
+        async def open_socket(headers: LooseHeaders | None) -> ClientWebSocketResponse[Any]:
+            return await self.ws_connect(url, headers=headers, **options)
+
+        return Reconnection(open_socket, backoff=backoff, headers=headers, retry=retry, on_failure=on_failure)
 
     async def _ws_connect(self, url: StrOrURL, *, method: str, **options: Any) -> ClientWebSocketResponse[Any]:
         """Open a WebSocket: the one place that leads to it."""

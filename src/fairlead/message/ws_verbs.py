@@ -469,6 +469,14 @@ class WebSocketVerbs:
             channel.shut()
         return True
 
+    def abort(self) -> None:
+        """Close the connection at once, without a word to the peer; what was not sent yet is lost."""
+        channel = self._open_channel()
+        self._closed = True
+        channel.close_input()
+        channel.lose("The connection was aborted here")
+        channel.shut(now=True)
+
 
 async def _pieces(pieces: Any) -> AsyncIterator[str | bytes]:
     if isinstance(pieces, (str, bytes)):
