@@ -685,3 +685,28 @@ async def test_mocked_coroutines() -> None:
         await make_mocked_coro(raise_exception=ValueError("given"))()
     with pytest.raises(KeyError):
         await make_mocked_coro(raise_exception=KeyError)()
+
+
+async def test_websockets_of_a_test_client_are_closed_with_it() -> None:
+    ended: list[int | None] = []
+
+    async def handler(request: web.Request) -> web.StreamResponse:
+        ws: web.WebSocketResponse[bool] = web.WebSocketResponse()
+        await ws.prepare(request)
+        async for message in ws:
+            await ws.send_str(message.data)
+        ended.append(ws.close_code)
+        return ws
+
+    app = web.Application()
+    app.router.add_get("/", handler)
+    async with TestClient(TestServer(app)) as client:
+        first = await client.ws_connect("/")
+        await first.send_str("a")
+        assert await first.receive_str() == "a"
+        async with client.ws_connect("/", decode_text=False) as second:
+            await second.send_str("b")
+            assert await second.receive_str() == b"b"
+        assert (first.closed, second.closed) == (False, True)
+    assert first.closed
+    assert ended == [1000, 1000]

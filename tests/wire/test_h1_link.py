@@ -474,3 +474,87 @@ def test_a_link_is_looked_at_while_it_is_connected() -> None:
     assert len(deadlines) == 0
     clock.advance(2)
     assert clock.timers == []
+
+
+# ---- switching protocols
+
+SWITCH = b"HTTP/1.1 101 Switching\r\nConnection: upgrade\r\nUpgrade: x\r\n\r\n"
+
+
+class Receiver:
+    """Takes what comes after a switch."""
+
+    def __init__(self) -> None:
+        self.data = b""
+        self.lost: list[BaseException | None] = []
+
+    def feed_data(self, data: bytes) -> None:
+        self.data += data
+
+    def eof_received(self) -> bool:
+        return False
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        self.lost.append(exc)
+
+
+async def test_what_comes_after_a_switch_goes_to_the_receiver() -> None:
+    for pieces in cuts(SWITCH + b"early"):
+        scene = Scene()
+        exchange = scene.begin(deadline=0.0, total=1.0, read_limit=0.0)
+        scene.receive(*pieces)
+        receiver = Receiver()
+        assert scene.link.switch(receiver) == b"early"
+        scene.receive(b"la", b"ter")
+        assert receiver.data == b"later"
+        assert not scene.link.reusable
+        scene.link.expire(1e9)  # the limits of the call were those of the handshake
+        assert not exchange.ended
+        assert scene.returned == []
+        scene.end(ConnectionResetError("gone"))
+        assert [str(exc) for exc in receiver.lost] == ["gone"]
+        assert scene.returned == [False]
+
+
+async def test_a_switch_on_a_connection_that_is_lost() -> None:
+    scene = Scene()
+    scene.begin()
+    scene.receive(SWITCH + b"early")
+    scene.end()
+    receiver = Receiver()
+    assert scene.link.switch(receiver) == b"early"
+    assert scene.link.transport is None
+    assert receiver.lost == []
+    with pytest.raises(RuntimeError, match="did not switch protocols"):
+        scene.link.switch(receiver)
+
+
+async def test_no_switch_without_a_101() -> None:
+    scene = Scene()
+    scene.begin()
+    scene.receive(OK + b"Content-Length: 5\r\n\r\n")
+    with pytest.raises(RuntimeError, match="did not switch protocols"):
+        scene.link.switch(Receiver())
+
+
+async def test_what_comes_before_a_switch_is_bounded() -> None:
+    scene = Scene()
+    scene.begin()
+    scene.receive(SWITCH)
+    sent = 0
+    while not scene.transport.paused:
+        scene.receive(b"x" * 10_000)
+        sent += 10_000
+        assert sent < 1_000_000
+    assert len(scene.link.switch(Receiver())) == sent
+    assert not scene.transport.paused
+
+
+async def test_an_exchange_that_has_switched_can_be_given_up() -> None:
+    scene = Scene()
+    exchange = scene.begin()
+    scene.receive(SWITCH)
+    scene.link.switch(Receiver())
+    exchange.abort()
+    assert scene.returned == [False]
+    assert not scene.link.connected

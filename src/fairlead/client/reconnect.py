@@ -56,8 +56,8 @@ class Backoff:
     """How long to wait before the next attempt, in seconds.
 
     The n-th failure in a row is followed by a wait of `first * factor ** (n - 1)`, `most` at most, of which chance
-    takes a share of up to `jitter` off.  A connection that lasted `steady` seconds makes the next failure the first one.
-    After `attempts` failures in a row the last of them is raised; None goes on for ever.
+    takes a share of up to `jitter` off.  A connection that lasted `steady` seconds makes the next failure the first
+    one.  After `attempts` failures in a row the last of them is raised; None goes on for ever.
     """
 
     first: float = FIRST_DELAY
