@@ -164,7 +164,11 @@ def an_echo_with_compression() -> tuple[End, End]:
             assert (await it.ws.receive_bytes()) == b"\xff" * size
         await it.log.step("close", it.ws.close())
 
-    return client, echo
+    async def server(it: Conversation) -> None:
+        it.log.append(it.ws.compress)
+        await echo(it)
+
+    return client, server
 
 
 @scene(connect={"compress": 15}, accept={"compress": False})
