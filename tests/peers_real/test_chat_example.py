@@ -65,7 +65,8 @@ def chat(desk: Path) -> ModuleType:
         if block.file is not None:
             (desk / block.file).write_text(block.code, encoding="utf-8")
     spec = importlib.util.spec_from_file_location("chat", desk / "chat.py")
-    assert spec is not None and spec.loader is not None
+    assert spec is not None
+    assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
@@ -121,7 +122,8 @@ async def test_a_member_who_does_not_listen_is_sent_away_and_delays_nobody(tmp_p
         last = None
         async for message in deaf:
             last = message
-        assert last is not None and last.type is WSMsgType.TEXT
+        assert last is not None
+        assert last.type is WSMsgType.TEXT
         assert (deaf.close_code, deaf.close_reason) == (1013, "too slow")
         assert (await loud.receive_json()) == {"event": "left", "name": "deaf"}
         await loud.close()
